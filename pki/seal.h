@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PKI_SEAL_H
+#define PKI_SEAL_H
+
+#include "pki/cms.h"
+#include "pki/stamp.h"
+#include "proto/message.pb-c.h"
+
+/* Message to envelopes, and back: for the vault alone. Pure but for chance. */
+
+/* Sign CONTENT once: fills its padding (power of two from CONTENT_PAD_MIN_BYTES; ERR_TOO_LARGE over
+ * CONTENT_MAX_BYTES), encodes, signs. Appends the SignedData. */
+enum err content_sign(Citex__Content *content, const struct private_key *key, int64_t now_ms,
+    struct buffer *signed_data) MUST_CHECK;
+
+struct seal_draft {
+	struct id envelope_id;
+	const char *author, *addressee;
+	const uint8_t *incarnation; /* INCARNATION_BYTES */
+	uint64_t sequence;
+	int64_t created_ms, expires_ms;
+	unsigned priority;
+	const struct directory_key *recipient;
+	struct cms_sender *sender; /* for that recipient's key */
+	const Citex__Attachment *const *attachments;
+	size_t attachment_count;
+};
+/* Seal SIGNED_DATA to COUNT addressees (at most BATCH_MAX) and stamp all with one signature. PACKED
+ * gets COUNT buffers, each an encoded Envelope. */
+enum err envelopes_make(const struct private_key *signing,
+    struct bytes const *signed_data /* one for each */, const struct seal_draft *drafts,
+    size_t count, struct buffer *packed) MUST_CHECK;
+
+/* What came out of an envelope that was opened and found right. */
+struct opened {
+	struct buffer signed_data; /* the author's original, kept as evidence */
+	Citex__Content *content; /* owned, proto_wipe() */
+	int64_t signing_time_ms;
+	uint8_t key_id[KEY_ID_BYTES]; /* the author's signing key */
+};
+void opened_release(struct opened *o);
+/* Open E for ME with the opener whose key has the recipient key id (the caller looks it up), check
+ * shape, digest, signature, the signer's certificate in D, and inner against outer fields: author,
+ * addressee or audience, parts, incarnation, created. ERR_CANNOT_OPEN for whatever fails up to the
+ * signature, alike for all causes (DETAIL, 200 bytes, is for the local log only); after it
+ * ERR_IDENTITY, ERR_MALFORMED, ERR_REVOKED, ERR_VERSION. */
+enum err envelope_open(struct cms_opener *opener, const struct directory *d, const char *me,
+    const struct envelope *e, int64_t now_ms, struct opened *out, char *detail) MUST_CHECK;
+/* Verify a SignedData alone (bundles, own sent messages): who signed, when, and the content. */
+enum err signed_verify(const struct directory *d, struct bytes signed_data, struct opened *out,
+    char *detail) MUST_CHECK;
+/* Which of our sealing keys E is for: KEY_ID_BYTES, borrowed from E. ERR_CANNOT_OPEN. */
+enum err envelope_recipient(const struct envelope *e, struct bytes *key_id) MUST_CHECK;
+
+/* Attachments: AES-256-GCM under the attachment's own key in chunks of CHUNK_PLAIN_BYTES, each
+ * bound to its INDEX and the COUNT of chunks. Nonce: 4 zero bytes and the index (8 bytes);
+ * associated data: "citex chunk v1", a zero byte, index and count (4 bytes each). An empty
+ * attachment is one chunk with nothing in it. */
+enum err chunk_seal(const uint8_t key[32], uint32_t index, uint32_t count, struct bytes plain,
+    struct buffer *out) MUST_CHECK;
+enum err chunk_open(const uint8_t key[32], uint32_t index, uint32_t count, struct bytes sealed,
+    struct buffer *out) MUST_CHECK;
+/* Chunks of a ciphertext of LENGTH bytes, and the length of chunk INDEX. */
+uint32_t chunk_count(uint64_t sealed_length);
+size_t chunk_length(uint64_t sealed_length, uint32_t index);
+uint64_t sealed_length_of(uint64_t plain_length);
+/* Does DATA with PATH stand at INDEX under ROOT of PART? OK, ERR_MALFORMED, ERR_SIGNATURE (not that
+ * root). */
+enum err chunk_check(const Citex__Part *part, uint32_t index, struct bytes data,
+    const struct bytes *path, size_t path_count) MUST_CHECK;
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PROTO_JSON_H
+#define PROTO_JSON_H
+
+#include <jansson.h>
+
+#include "proto/decode.h"
+
+/* Protobuf to JSON and back, by descriptor: same names, stable order. Bytes are
+ * base64 (RFC 4648), numbers of 64 bits are JSON numbers up to 2^53, every
+ * scalar and array is written also when it is empty, absent sub-messages and
+ * absent members of a oneof are not. */
+
+/* A new reference; NULL without memory. */
+json_t *json_of_message(const ProtobufCMessage *m);
+
+/* Fill a new message of type D from OBJECT. ERR_VALUE with WHERE (128 bytes)
+ * naming the member: unknown name, wrong type, number out of range, depth. A
+ * single value is accepted for a repeated field. *OUT is the caller's. */
+enum err json_to_message(const ProtobufCMessageDescriptor *d, const json_t *object,
+    ProtobufCMessage **out, char *where) MUST_CHECK;
+
+/* Base64 for those who need it beside JSON. The text is malloc'd. */
+char *base64_encode(struct bytes in);
+enum err base64_decode(const char *text, struct buffer *out) MUST_CHECK;
+
+#endif
