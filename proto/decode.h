@@ -32,6 +32,9 @@ void proto_wipe_drop(void *pointer_to_message);
 /* Append the encoding of M to OUT. A failure sticks in OUT. */
 void proto_pack(const ProtobufCMessage *m, struct buffer *out);
 
+/* Whether S is UTF-8 (RFC 3629) without NUL. */
+bool utf8_is_valid(struct bytes s);
+
 /* Borrowed views between our slices and protobuf-c's. */
 static inline struct bytes
 bytes_of_pb(ProtobufCBinaryData b)

@@ -10,7 +10,8 @@
  * never with bytes claimed. */
 struct frame_reader {
 	struct buffer held; /* bytes not yet given out */
-	size_t given; /* bytes at its front that the last frame_next() gave out */
+	size_t
+	    given; /* bytes at its front that frame_next() gave out since the last frame_feed() */
 	enum err err;
 };
 
@@ -26,7 +27,8 @@ enum err frame_next(struct frame_reader *r, struct bytes *out) MUST_CHECK;
 /* Whether a frame has begun and not ended: for the deadline of a frame. */
 bool frame_is_partial(const struct frame_reader *r);
 
-/* Append M with its length to OUT. ERR_TOO_LARGE sticks in OUT when it is over FRAME_MAX_BYTES. */
+/* Append M with its length to OUT. ERR_TOO_LARGE sticks in OUT when it is over FRAME_MAX_BYTES,
+ * ERR_INTERNAL when it is empty. */
 void frame_write(const ProtobufCMessage *m, struct buffer *out);
 
 #endif
