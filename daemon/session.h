@@ -29,13 +29,16 @@ enum event_type {
 	EVENT_OFFER_ENVELOPE, /* hand over BYTES (an Envelope), under TOKEN; only while
 				 session_may_offer() */
 	EVENT_OFFER_SLIP, /* hand over BYTES (a Slip), under TOKEN */
-	EVENT_COMMITTED, /* what became of ACTION_STORE_*: NUMBER, RESULT: OK is taken; other errors
-			    are answered `later' (WAIT_MS, 0: the session chooses) */
+	EVENT_COMMITTED, /* what became of ACTION_STORE_ENVELOPE or _SLIP: NUMBER, RESULT: OK is
+			    taken; other errors are answered `later' (WAIT_MS, 0: the session
+			    chooses) */
 	EVENT_WANT_CHUNK, /* ask the peer for chunk INDEX of ROOT; at most CHUNKS_IN_FLIGHT open */
 	EVENT_CHUNK_READ, /* answer to ACTION_READ_CHUNK: ROOT, INDEX, CHUNK (NULL: no such chunk
 			     for this peer) */
 	EVENT_DIRECTORY, /* our directory is another one now: SELF */
 	EVENT_SEND, /* send FRAME as it is: directory frames, probes, progress */
+	EVENT_CREDIT, /* let the peer have at most NUMBER (1 to WINDOW_ENVELOPES) offers unanswered
+		       */
 	EVENT_TICK, /* session_deadline_ms() is reached */
 	EVENT_BYE /* close in peace, RESULT is the reason */
 };
@@ -56,7 +59,7 @@ struct event {
 
 enum action_type {
 	ACTION_SEND, /* BYTES: frames with their lengths */
-	ACTION_READY, /* hello of both sides done: FRAME is the peer's hello */
+	ACTION_READY, /* hello of both sides done: see session_peer_hello() */
 	ACTION_STORE_ENVELOPE, /* commit FRAME's offer; answer with EVENT_COMMITTED for NUMBER */
 	ACTION_STORE_SLIP,
 	ACTION_TAKEN, /* the peer has what was offered under TOKEN on its disk */
@@ -66,7 +69,8 @@ enum action_type {
 	ACTION_CHUNK, /* a chunk that we wanted: FRAME; empty data: the peer has none (for us) */
 	ACTION_CHUNK_LOST, /* no answer to our request: ROOT, INDEX */
 	ACTION_DIRECTORY, /* FRAME: a request, heads or a part */
-	ACTION_PEER_DIRECTORY, /* the peer told in hello that it has another directory: FRAME */
+	ACTION_PEER_DIRECTORY, /* the peer's hello, the first or a later one, names another
+				  directory */
 	ACTION_PROBE, /* FRAME: a probe or its result */
 	ACTION_PROGRESS, /* FRAME */
 	ACTION_CLOSE /* send what went before, then close: RESULT, and words in TEXT */
