@@ -34,5 +34,8 @@ void log_set_level(enum log_level level);
 enum err log_level_parse(const char *word, enum log_level *out) MUST_CHECK;
 /* Where lines go (standard error at first). */
 void log_set_fd(int fd);
+/* Other clocks than the system's, for tests and the simulator; NULL: the system's. */
+typedef int64_t log_clock(void);
+void log_set_clocks(log_clock *mono_ms, log_clock *utc_ms);
 
 #endif

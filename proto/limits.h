@@ -85,6 +85,11 @@
 #define LIST_PAGE_MAX 1000
 #define TEXT_MAX_BYTES (32 * KIB) /* free text in a message */
 
+/* Log */
+#define LOG_LINES_PER_SECOND_MAX 100 /* an attacker's noise must not fill the disk */
+#define LOG_LINE_MAX_BYTES 4096 /* one write() to a pipe does not mix with others up to this */
+#define LOG_VALUE_MAX_BYTES 512
+
 /* Stores */
 #define STORE_LOW_MARK_PERCENT 80 /* above it nothing new is accepted */
 #define STORE_KEY_MAX_BYTES 256
