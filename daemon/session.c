@@ -732,7 +732,7 @@ handle(struct session *s, const struct event *ev, struct now now, struct actions
 	case EVENT_DIRECTORY:
 		return handle_directory(s, ev, now, out);
 	case EVENT_SEND:
-		return s->state == READY ? send_frame(s, ev->frame, out, now) : ERR_STATE;
+		return s->state == READY ? send_frame(s, ev->frame, out, now) : ERR_WRONG_STATE;
 	case EVENT_CREDIT:
 		return handle_credit(s, ev, now, out);
 	case EVENT_TICK:
@@ -774,9 +774,9 @@ session_handle(struct session *s, const struct event *ev, struct now now, struct
 	if (s->state == CLOSED ||
 	    (s->state == AWAIT_OPEN && ev->type != EVENT_OPEN && ev->type != EVENT_DIRECTORY &&
 		ev->type != EVENT_BYE))
-		return ERR_STATE;
+		return ERR_WRONG_STATE;
 	e = handle(s, ev, now, out);
-	if (e == OK || e == ERR_BUSY || e == ERR_STATE)
+	if (e == OK || e == ERR_BUSY || e == ERR_WRONG_STATE)
 		return e;
 	if (send_bye(s, e, out, now) != OK)
 		out->count = 0;

@@ -100,7 +100,7 @@ struct session *session_new(const struct session_self *self);
 void session_free(struct session *s);
 
 /* Advance S by one event at NOW and append what is to be done to OUT, in order. After an error
- * (which is also appended as ACTION_CLOSE) S takes no more events: ERR_STATE. */
+ * (which is also appended as ACTION_CLOSE) S takes no more events: ERR_WRONG_STATE. */
 enum err session_handle(
     struct session *s, const struct event *ev, struct now now, struct actions *out) MUST_CHECK;
 

@@ -43,7 +43,7 @@
 	X(ERR_CONFLICT, CLASS_DENIED, "this id was used before for another content") \
 	X(ERR_DENIED, CLASS_DENIED, "this is not allowed") \
 	X(ERR_HANDLING, CLASS_DENIED, "the handling restriction does not allow it") \
-	X(ERR_STATE, CLASS_DENIED, "it is too late or too early for this") \
+	X(ERR_WRONG_STATE, CLASS_DENIED, "it is too late or too early for this") \
 	X(ERR_UNKNOWN_AUTHORITY, CLASS_NOT_FOUND, "the directory has no such authority") \
 	X(ERR_UNREADABLE, CLASS_DENIED, "the addressee cannot read this kind of message") \
 	X(ERR_NOT_SENT, CLASS_RETRY, "it could not be sent now") \

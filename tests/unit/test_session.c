@@ -324,7 +324,7 @@ test_session_offer_beyond_the_window_closes(void **state)
 		assert_int_equal(inject_offer(&p, &p.b, i), OK);
 	assert_int_equal(inject_offer(&p, &p.b, WINDOW_ENVELOPES + 1), ERR_UNEXPECTED);
 	assert_int_equal(p.b.closed, ERR_UNEXPECTED);
-	assert_int_equal(inject_offer(&p, &p.b, WINDOW_ENVELOPES + 1), ERR_STATE);
+	assert_int_equal(inject_offer(&p, &p.b, WINDOW_ENVELOPES + 1), ERR_WRONG_STATE);
 	pair_release(&p);
 }
 
@@ -379,7 +379,7 @@ test_session_every_state_with_every_frame(void **state)
 		enum err e;
 		side_init(&p.a, "ke", 0);
 		side_init(&p.b, "gb", 0);
-		assert_int_equal(tell(&p, &p.a, &ev), ERR_STATE); /* not open yet */
+		assert_int_equal(tell(&p, &p.a, &ev), ERR_WRONG_STATE); /* not open yet */
 		open_side(&p, &p.a);
 		e = tell(&p, &p.a, &ev);
 		if (body == CITEX__FRAME__BODY_HELLO)
@@ -387,7 +387,7 @@ test_session_every_state_with_every_frame(void **state)
 		else if (body != CITEX__FRAME__BODY_BYE)
 			assert_int_equal(e, ERR_UNEXPECTED);
 		assert_int_not_equal(p.a.closed, OK);
-		assert_int_equal(tell(&p, &p.a, &ev), ERR_STATE);
+		assert_int_equal(tell(&p, &p.a, &ev), ERR_WRONG_STATE);
 		pair_release(&p);
 	}
 }
