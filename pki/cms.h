@@ -9,7 +9,7 @@
  * shape byte by byte is in docs/protocol.md. Anything else is refused. */
 
 /* Dotted form of our content type; its DER value octets are in cms.c. */
-#define CMS_CONTENT_OID "2.25.284325717104513573613926484105417366613"
+#define CMS_CONTENT_OID "2.25.147698054712042959894840408000355340080.0"
 
 struct cms_signed { /* all borrowed from the input */
 	struct bytes content;
