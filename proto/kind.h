@@ -2,8 +2,9 @@
 #ifndef PROTO_KIND_H
 #define PROTO_KIND_H
 
+#include "proto/check.h"
 #include "proto/decode.h"
-#include "proto/message.pb-c.h"
+#include "proto/handling.h"
 
 /* What an authority is, in the directory's words; a set of bits. */
 enum role {
@@ -40,14 +41,10 @@ enum kind_effect {
 /* A field of the body that takes a code of a list in proto/codes. */
 struct kind_codes {
 	const char *field; /* `reason', `permit.type': names joined by dots */
-	const char *list; /* `query_reasons' */
+	const char *list; /* `query_reasons'; `parties+territories': of either, for codes_any() */
 };
 
-/* A place in the body that looks wrong: PATH as in struct kind_codes. */
-struct kind_problem {
-	char path[64];
-	char words[200];
-};
+#define KIND_CODES_MAX 32
 
 struct kind {
 	unsigned code;
@@ -63,9 +60,12 @@ struct kind {
 	const char *answers[8]; /* kinds that may answer it; NULL ends */
 	const char *clock; /* a row of deadlines.csv, or NULL */
 	const char *handling; /* TLP label when the officer gives none */
-	const char *subject; /* field whose text makes the line in a listing, or NULL */
+	const char *subject; /* fields whose texts make the line in a listing: `permit.number
+				lines.species'; NULL: the beginning of `text' */
+	const char *release; /* field that must be filled when an addressee has
+				ROLE_SECRETARIAT (23(b)), or NULL */
 	const char *paragraph; /* of the Resolution */
-	struct kind_codes codes[12]; /* field NULL ends */
+	struct kind_codes codes[KIND_CODES_MAX]; /* field NULL ends */
 	/* What the fields' types do not say: needed values, dates, pairs. OK, or
 	 * ERR_VALUE with *PROBLEM set. Warnings do not stop a message: see warn. */
 	enum err (*check)(const ProtobufCMessage *body, struct kind_problem *problem);
@@ -85,25 +85,32 @@ const struct kind *kind_by_verb(const char *verb);
 /* Whether a message of kind ANSWER may answer one of kind K. */
 bool kind_may_answer(const struct kind *k, const char *answer);
 
+/* Turn codes and words in BODY as people type them (`suspected-forgery') into
+ * codes as they travel (`AUTHENTIC'). ERR_VALUE with *PROBLEM for one that is
+ * in no list; BODY then is as far as it came. Before sending: kind_decode()
+ * takes codes only. */
+enum err kind_normalise(const struct kind *k, ProtobufCMessage *body, struct kind_problem *problem)
+    MUST_CHECK;
+
 /* Decode and check BODY as kind K: schema, text limits, code lists, dates, K's own check. OK and
  * *OUT (the caller's, proto_wipe()), or ERR_VALUE, ERR_MALFORMED, ERR_TOO_LARGE with *PROBLEM. */
 enum err kind_decode(const struct kind *k, struct bytes body, ProtobufCMessage **out,
     struct kind_problem *problem) MUST_CHECK;
 
-/* The line for a listing: "KE 2026/0417 Panthera pardus"; OUT has room for 200 bytes. */
+/* ERR_VALUE with *PROBLEM when BODY may not go to an authority with ROLES as it
+ * stands: the release gate of 23(b). */
+enum err kind_check_addressee(const struct kind *k, const ProtobufCMessage *body, unsigned roles,
+    struct kind_problem *problem) MUST_CHECK;
+
+/* The first text at PATH (`lines.species') in BODY; "" when there is none. Borrowed. */
+const char *kind_text(const ProtobufCMessage *body, const char *path);
+
+/* The line for a listing: "KE 2026/0417 Panthera pardus"; OUT has room for
+ * KIND_SUBJECT_BYTES. One line of valid UTF-8, without control characters. */
+#define KIND_SUBJECT_BYTES 200
 void kind_subject(const struct kind *k, const ProtobufCMessage *body, char *out);
 
 /* May an authority with roles FROM send a K to one with roles TO? */
 bool kind_allowed(const struct kind *k, unsigned from_roles, unsigned to_roles);
-
-/* Rank of a TLP label: CLEAR 0 … RED 4; -1 for no label. */
-int tlp_rank(const char *label);
-/* A label as an officer types it (`amber', `TLP:AMBER', `amber+strict') to the standard's; NULL:
- * none. */
-const char *tlp_label(const char *text);
-/* May content under H, which FROM sent to ME, be passed on to TO? WHY (200 bytes) gets the reason
- * of a no. */
-bool handling_allows(
-    const Citex__Handling *h, const char *from, const char *me, const char *to, char *why);
 
 #endif
