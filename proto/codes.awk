@@ -4,7 +4,8 @@
 # UTF-8, comma separated, double quotes where a value holds a comma, one header
 # row. The key of a row is its column `code', else its first column. A file with
 # columns `scheme' and `axis' becomes one list for each pair of them:
-# handling.csv gives `handling.TLP2.disclosure' and so on.
+# handling.csv gives `handling.TLP2.disclosure' and so on. parties.csv and
+# territories.csv together are also the list `countries'.
 
 function fail(why) {
 	print FILENAME ":" FNR ": " why >"/dev/stderr"
@@ -113,6 +114,11 @@ split_row($0) != width {
 	rows++
 }
 
+stem == "parties" || stem == "territories" {
+	countries = countries sprintf("\t{ %s, %s, %s, (const char *const[]){ %s, %s, NULL } },\n", literal(key),
+	    literal(word), literal(name), literal(key), literal(name))
+}
+
 stem == "deadlines" {
 	number = at("length") ~ /^[0-9]+$/ ? at("length") : 0
 	typed = typed "\t{ " literal(key) ", " at("version") ", " literal(at("paragraph")) ", " number ", " \
@@ -123,6 +129,12 @@ stem == "deadlines" {
 END {
 	if (failed)
 		exit 1
+	width = 2
+	head[1] = "code"
+	head[2] = "name"
+	begin_list("countries")
+	printf "%s", countries
+	rows = 1
 	end_list()
 	print "const struct code_list code_lists[] = {"
 	for (i = 1; i <= lists; i++)

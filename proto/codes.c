@@ -2,7 +2,6 @@
 /* Looking up code lists. The lists themselves are generated: code_tables.c. */
 #include "proto/codes.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -28,27 +27,6 @@ code_find(const struct code_list *list, const char *text)
 	for (row = list->rows; row->code != NULL; row++) {
 		if (strcasecmp(row->code, text) == 0 || strcasecmp(row->word, text) == 0)
 			return row;
-	}
-	return NULL;
-}
-
-const struct code *
-codes_any(const char *lists, const char *text)
-{
-	const char *at = lists;
-	char name[64];
-
-	while (*at != '\0') {
-		size_t len = strcspn(at, "+");
-		const struct code_list *list;
-		const struct code *row;
-
-		snprintf(name, sizeof(name), "%.*s", (int)len, at);
-		list = codes_find(name);
-		row = list == NULL ? NULL : code_find(list, text);
-		if (row != NULL)
-			return row;
-		at += at[len] == '+' ? len + 1 : len;
 	}
 	return NULL;
 }

@@ -16,7 +16,8 @@ struct code {
 };
 
 struct code_list {
-	const char *name; /* `outcomes'; of a file for several schemes `handling.TLP2.disclosure' */
+	const char *name; /* `outcomes'; of a file for several schemes `handling.TLP2.disclosure';
+			     `countries' are parties and territories */
 	const struct code *rows; /* CODE NULL ends */
 	const char *const *columns; /* NULL ends */
 };
@@ -26,8 +27,6 @@ extern const struct code_list code_lists[]; /* NAME NULL ends */
 const struct code_list *codes_find(const char *list); /* NULL: no such list */
 /* By code (exact, then without regard to case) or word. NULL: none. */
 const struct code *code_find(const struct code_list *list, const char *text);
-/* The same in the first of several lists that has it: LISTS is `parties+territories'. */
-const struct code *codes_any(const char *lists, const char *text);
 /* What ROW has in COLUMN: `name_fr', `stops_clock'. "" when LIST has no such column. */
 const char *code_value(const struct code_list *list, const struct code *row, const char *column);
 

@@ -135,6 +135,14 @@ kind_text(const ProtobufCMessage *body, const char *path)
 	return v.found;
 }
 
+static const struct code *
+listed(const char *list, const char *text)
+{
+	const struct code_list *l = codes_find(list);
+
+	return l == NULL ? NULL : code_find(l, text);
+}
+
 static enum err
 refuse_code(const char *text, struct visit *v)
 {
@@ -148,7 +156,7 @@ check_code(char **text, struct visit *v)
 
 	if (*text == NULL || **text == '\0')
 		return OK;
-	row = codes_any(v->list, *text);
+	row = listed(v->list, *text);
 	return row != NULL && strcmp(row->code, *text) == 0 ? OK : refuse_code(*text, v);
 }
 
@@ -159,7 +167,7 @@ normalise_code(char **text, struct visit *v)
 
 	if (*text == NULL || **text == '\0')
 		return OK;
-	row = codes_any(v->list, *text);
+	row = listed(v->list, *text);
 	if (row == NULL)
 		return refuse_code(*text, v);
 	if (strcmp(row->code, *text) != 0) {
@@ -302,7 +310,7 @@ readable(const struct kind *k, const ProtobufCMessage *body, const char *path)
 
 		if (strcmp(c->field, path) != 0)
 			continue;
-		row = codes_any(c->list, text);
+		row = listed(c->list, text);
 		return row != NULL ? row->word : text;
 	}
 	return text;

@@ -41,7 +41,7 @@ enum kind_effect {
 /* A field of the body that takes a code of a list in proto/codes. */
 struct kind_codes {
 	const char *field; /* `reason', `permit.type': names joined by dots */
-	const char *list; /* `query_reasons'; `parties+territories': of either, for codes_any() */
+	const char *list; /* `query_reasons' */
 };
 
 #define KIND_CODES_MAX 32

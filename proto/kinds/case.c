@@ -108,7 +108,7 @@ const struct kind kind_case = {
 	.release = "release",
 	.paragraph = "Conf. 11.3, 14 and 23(b)",
 	.codes = {
-		{ "country", COUNTRY_LISTS },
+		{ "country", "countries" },
 		{ "transport_mode", "transport_modes" },
 		{ "scheme", "grading_schemes" },
 		{ "onward", "releases" },

@@ -10,20 +10,19 @@
 #define PERMIT_NUMBER_MAX_CHARACTERS 70 /* the longest that a schema in use allows */
 
 /* Rows for struct kind's codes: of a field `permit', of a repeated field `lines'. */
-#define COUNTRY_LISTS "parties+territories"
 #define PERMIT_CODES \
-	{ "permit.type", "permit_types" }, { "permit.country", COUNTRY_LISTS }, \
-	    { "permit.importer_country", COUNTRY_LISTS }, \
-	    { "permit.exporter_country", COUNTRY_LISTS }, \
+	{ "permit.type", "permit_types" }, { "permit.country", "countries" }, \
+	    { "permit.importer_country", "countries" }, \
+	    { "permit.exporter_country", "countries" }, \
 	{ \
 		"permit.purpose", "purposes" \
 	}
 #define LINE_CODES \
 	{ "lines.term", "terms" }, { "lines.appendix", "appendices" }, \
 	    { "lines.source", "sources" }, { "lines.second_source", "sources" }, \
-	    { "lines.unit", "units" }, { "lines.origin_country", COUNTRY_LISTS }, \
+	    { "lines.unit", "units" }, { "lines.origin_country", "countries" }, \
 	{ \
-		"lines.reexport_country", COUNTRY_LISTS \
+		"lines.reexport_country", "countries" \
 	}
 
 /* Length of the number and form of the dates; a number is never refused for its pattern. P may be
