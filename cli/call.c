@@ -10,6 +10,15 @@
 #include "cli/words.h"
 #include "proto/ids.h"
 
+const struct option_row global_options[] = {
+	{ "authority", 'a', "AUTHORITY",
+	    N_("for which office you act (else $CITEX_AUTHORITY, or the only one here)"), false },
+	{ "node", 'n', "NODE", N_("which post, for `citex node'"), false },
+	{ "json", 0, NULL, N_("print one JSON value"), false },
+	{ "help", 'h', NULL, N_("print this"), false },
+	{ "version", 0, NULL, N_("print the version"), false }, { 0 }
+};
+
 enum err
 call_office(struct call *c, struct client **out)
 {

@@ -34,6 +34,9 @@ struct call {
 	struct failure why; /* set by whoever returns an error first */
 };
 
+/* What every command takes. */
+extern const struct option_row global_options[];
+
 /* The office (-a) and the post (-n) that the call is for. *OUT is the caller's. */
 enum err call_office(struct call *c, struct client **out) MUST_CHECK;
 enum err call_node(struct call *c, struct client **out) MUST_CHECK;

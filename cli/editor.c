@@ -166,7 +166,8 @@ read_form(const struct place *p, struct buffer *text, struct failure *why)
 	return OK;
 }
 
-/* The shell takes $VISUAL apart, which may hold options; the path is its own argument. */
+/* The shell takes $VISUAL apart, which may hold options and quotes; the path is an argument of its
+ * own. */
 static enum err
 run_editor(const struct place *p, struct failure *why)
 {
@@ -178,8 +179,8 @@ run_editor(const struct place *p, struct failure *why)
 	child = fork();
 	if (child == 0) {
 		(void)sigprocmask(SIG_SETMASK, &p->mask, NULL);
-		(void)execl("/bin/sh", "sh", "-c", "exec ${VISUAL:-${EDITOR:-vi}} \"$1\"", "sh",
-		    (const char *)path.at, (char *)NULL);
+		(void)execl("/bin/sh", "sh", "-c", "eval \"${VISUAL:-${EDITOR:-vi}} \\\"\\$1\\\"\"",
+		    "sh", (const char *)path.at, (char *)NULL);
 		_exit(127);
 	}
 	if (child < 0)

@@ -13,15 +13,6 @@
 #include "config.h"
 #include "proto/codes.h"
 
-static const struct option_row global_options[] = {
-	{ "authority", 'a', "AUTHORITY",
-	    N_("for which office you act (else $CITEX_AUTHORITY, or the only one here)"), false },
-	{ "node", 'n', "NODE", N_("which post, for `citex node'"), false },
-	{ "json", 0, NULL, N_("print one JSON value"), false },
-	{ "help", 'h', NULL, N_("print this"), false },
-	{ "version", 0, NULL, N_("print the version"), false }, { 0 }
-};
-
 static const struct command commands[] = {
 	{ "forward", cmd_forward, forward_options, "ID AUTHORITY…", 2, 512,
 	    N_("pass a message on, when its handling allows it"), GROUP_SEND },

@@ -10,8 +10,8 @@
 
 #include "cli/escape.h"
 
-#define CLEAN_MAX 200 /* bytes; leaves room for a number, and for file systems that encrypt names \
-		       */
+/* Bytes: leaves room for a number, and for file systems that encrypt names. */
+#define CLEAN_MAX 200
 #define ENDING_MAX 16
 
 static bool
