@@ -85,6 +85,18 @@
 #define LIST_PAGE_MAX 1000
 #define TEXT_MAX_BYTES (32 * KIB) /* free text in a message */
 
+/* Processes */
+#define CHILD_READY_MS (60 * SECOND_MS) /* a child that is not at work by then is killed */
+#define CHILD_ALIVE_ASK_MS (10 * SECOND_MS)
+#define CHILD_SILENCE_MAX_MS (60 * SECOND_MS) /* a loop that never waits answers before */
+#define CHILD_RESTART_FIRST_MS (1 * SECOND_MS) /* after the second death; the first is free */
+#define CHILD_RESTART_MAX_MS (60 * SECOND_MS)
+#define CHILD_STEADY_MS (60 * SECOND_MS) /* at work for as long: deaths are counted anew */
+#define STOP_MAX_MS (10 * SECOND_MS) /* from SIGTERM to SIGKILL of what still runs */
+#define HOOK_MAX_MS (10 * SECOND_MS)
+#define HOOKS_RUNNING_MAX 4
+#define HOOKS_WAITING_MAX 256 /* events beyond are dropped: a hook is a hint, not a record */
+
 /* Log */
 #define LOG_LINES_PER_SECOND_MAX 100 /* an attacker's noise must not fill the disk */
 #define LOG_LINE_MAX_BYTES 4096 /* one write() to a pipe does not mix with others up to this */
