@@ -99,6 +99,7 @@ const char *err_name(enum err e);
 /* The error with that err_name; ERR_INTERNAL when there is none. */
 enum err err_from_name(const char *name);
 
+/* What the error means for retry, refusal and exit status. */
 enum err_class err_class(enum err e);
 
 /* The exit status of a program that ends with E: 0 for OK, else by class. */

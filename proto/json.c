@@ -245,8 +245,10 @@ struct path {
 static enum err
 refuse(const struct path *path, char *where, const char *why)
 {
-	snprintf(
-	    where, WHERE_BYTES, "%.*s: %s", (int)(WHERE_BYTES - 3 - strlen(why)), path->text, why);
+	const char *colon = path->text[0] == '\0' ? "" : ": ";
+
+	snprintf(where, WHERE_BYTES, "%.*s%s%s", (int)(WHERE_BYTES - 3 - strlen(why)), path->text,
+	    colon, why);
 	return ERR_VALUE;
 }
 
