@@ -27,9 +27,10 @@ void
 __wrap_explicit_bzero(void *at, size_t len)
 {
 	/* Not a buffer_add(): that wipes as well when it grows. */
-	if (wiped.len + len <= wiped.room)
+	if (wiped.at != NULL && wiped.len + len <= wiped.room) {
 		memcpy(wiped.at + wiped.len, at, len);
-	wiped.len += wiped.len + len <= wiped.room ? len : 0;
+		wiped.len += len;
+	}
 	memset(at, 0, len);
 	__asm__ volatile("" : : "r"(at) : "memory");
 }
