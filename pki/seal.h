@@ -2,6 +2,7 @@
 #ifndef PKI_SEAL_H
 #define PKI_SEAL_H
 
+#include "pki/chunk.h"
 #include "pki/cms.h"
 #include "pki/stamp.h"
 #include "proto/message.pb-c.h"
@@ -60,13 +61,4 @@ enum err chunk_seal(const uint8_t key[32], uint32_t index, uint32_t count, struc
     struct buffer *out) MUST_CHECK;
 enum err chunk_open(const uint8_t key[32], uint32_t index, uint32_t count, struct bytes sealed,
     struct buffer *out) MUST_CHECK;
-/* Chunks of a ciphertext of LENGTH bytes, and the length of chunk INDEX. */
-uint32_t chunk_count(uint64_t sealed_length);
-size_t chunk_length(uint64_t sealed_length, uint32_t index);
-uint64_t sealed_length_of(uint64_t plain_length);
-/* Does DATA with PATH stand at INDEX under ROOT of PART? OK, ERR_MALFORMED, ERR_SIGNATURE (not that
- * root). */
-enum err chunk_check(const Citex__Part *part, uint32_t index, struct bytes data,
-    const struct bytes *path, size_t path_count) MUST_CHECK;
-
 #endif

@@ -15,13 +15,13 @@ struct slip_draft {
 	const char *to;
 	const char *maker; /* node or authority that signs */
 	int64_t time_ms;
-	enum err reason; /* refused, expired; OK else */
-	const char *words; /* may be NULL */
+	enum err reason; /* refused, expired: not OK; not used else */
+	const char *words; /* may be NULL; cut to SLIP_REASON_MAX_BYTES */
 	uint64_t directory;
 };
 
 /* Sign COUNT slips (at most BATCH_MAX) once. PACKED gets COUNT buffers, each an encoded Slip, the
- * caller's. */
+ * caller's. ERR_TOO_MANY, ERR_VALUE (a refusal without a reason), ERR_CRYPTO. */
 enum err slips_make(const struct private_key *key, const struct slip_draft *drafts, size_t count,
     struct buffer *packed) MUST_CHECK;
 
@@ -32,7 +32,7 @@ struct slip {
 	uint8_t digest[DIGEST_BYTES]; /* SHA-256 of the body: the slip's own identity */
 };
 enum err slip_take(Citex__Slip *pb, struct slip *s)
-    MUST_CHECK; /* takes PB on OK. ERR_MALFORMED, ERR_VERSION */
+    MUST_CHECK; /* takes PB on OK. ERR_MALFORMED, ERR_VERSION, ERR_TOO_LARGE */
 enum err slip_parse(struct bytes packed, struct slip *s) MUST_CHECK;
 void slip_release(struct slip *s);
 
@@ -43,8 +43,9 @@ void slip_release(struct slip *s);
 enum err slip_verify(struct proof_cache *cache, const struct directory *d, const struct slip *s)
     MUST_CHECK;
 /* Does S speak of the envelope E, and may its maker say so: stored by the node that serves the
- * addressee, opened and seen by the addressee itself, relayed by a node in its `via', expired and
- * refused by one of those or the author's node? ERR_IDENTITY else. */
+ * addressee, opened and seen by the addressee itself, relayed by a node that one of the two nodes
+ * has in its `via', expired and refused by one of those or the author's node? ERR_IDENTITY else;
+ * ERR_UNKNOWN_KEY. */
 enum err slip_fits(const struct directory *d, const struct slip *s, const struct envelope *e)
     MUST_CHECK;
 

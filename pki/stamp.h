@@ -27,7 +27,7 @@ void envelope_release(struct envelope *e);
 
 /* Is the stamp by a signing key of the author, live (or in overlap) in D at
  * NOW_MS? OK; ERR_UNKNOWN_KEY (not in D: answer `later'), ERR_REVOKED, ERR_IDENTITY (a key of
- * somebody else), ERR_UNKNOWN_AUTHORITY, ERR_SIGNATURE. */
+ * somebody else), ERR_UNKNOWN_AUTHORITY, ERR_SIGNATURE, and what directory_key_usable() says. */
 enum err stamp_verify(struct proof_cache *cache, const struct directory *d,
     const struct envelope *e, int64_t now_ms) MUST_CHECK;
 
