@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is written to the officer's disk: attachments and bundles. Names come
- * from outside and are labels only: see names.c and files.c. The digest of an
+ * from outside and are labels only: see names.c and folder.c. The digest of an
  * attachment is compared by the office, whose last piece is not given
  * otherwise; the length is compared here as well. */
 #include <fcntl.h>
@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "cli/command.h"
-#include "cli/files.h"
+#include "cli/folder.h"
 #include "cli/names.h"
 #include "cli/words.h"
 
@@ -50,7 +50,7 @@ fetch_all(
 		    data->data.len > a->length - fetch.offset)
 			return failure_set(&c->why, ERR_UNEXPECTED,
 			    _("%s came in pieces that do not fit; nothing was saved"), a->name);
-		e = file_write(fd, bytes_of_pb(data->data), &c->why);
+		e = folder_write(fd, bytes_of_pb(data->data), &c->why);
 		if (e != OK)
 			return e;
 		fetch.offset += data->data.len;
@@ -97,11 +97,11 @@ save_all(struct call *c, struct client *client, const Citex__Item *item, int fol
 		const Citex__AttachmentRow *a = item->attachments[i];
 		char size[32];
 		name_of(names, i, a->name);
-		int fd = file_create(folder, names[i], &c->why);
+		int fd = folder_create(folder, names[i], &c->why);
 		if (fd < 0)
 			return c->why.err;
 		enum err e = fetch_all(c, client, item->message->id, a, fd);
-		e = file_finish(folder, names[i], fd, e, &c->why);
+		e = folder_finish(folder, names[i], fd, e, &c->why);
 		if (e != OK)
 			return e;
 		pretty_bytes(a->length, size);
@@ -182,7 +182,7 @@ finish_file(struct unpack *u, enum err e, struct failure *why)
 {
 	if (u->path == NULL)
 		return e;
-	e = file_finish(u->folder, u->name, u->fd, e, why);
+	e = folder_finish(u->folder, u->name, u->fd, e, why);
 	if (u->folder != u->top)
 		(void)close(u->folder);
 	free(u->path);
@@ -202,7 +202,7 @@ begin_file(struct unpack *u, const char *path, struct failure *why)
 		folder = folder_within(u->top, copy, why);
 	}
 	u->name = slash != NULL ? slash + 1 : copy;
-	u->fd = folder >= 0 ? file_create(folder, u->name, why) : -1;
+	u->fd = folder >= 0 ? folder_create(folder, u->name, why) : -1;
 	if (u->fd < 0) {
 		if (folder >= 0 && folder != u->top)
 			(void)close(folder);
@@ -227,7 +227,7 @@ unpack_piece(struct unpack *u, const Citex__BundleFile *f, struct failure *why)
 		if (e != OK)
 			return e;
 	}
-	return file_write(u->fd, bytes_of_pb(f->data), why);
+	return folder_write(u->fd, bytes_of_pb(f->data), why);
 }
 
 static enum err

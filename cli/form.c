@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/help.h"
 #include "cli/words.h"
 #include "proto/codes.h"
 #include "proto/limits.h"
@@ -82,17 +83,35 @@ join_words(const struct code_list *list, struct buffer *out)
 		buffer_printf(out, "%s%s", i > 0 ? ", " : "", list->rows[i].word);
 }
 
-/* "permit number: export, import" */
+/* What the schema says of the field LAST in MESSAGE; NULL: nothing. */
+static const char *
+words_of(const ProtobufCMessageDescriptor *message, const ProtobufCFieldDescriptor *last)
+{
+	size_t len = strlen(message->short_name);
+	for (const struct help_row *row = help_rows; row->field != NULL; row++) {
+		if (strncmp(row->field, message->short_name, len) == 0 && row->field[len] == '.' &&
+		    strcmp(row->field + len + 1, last->name) == 0)
+			return row->words;
+	}
+	return NULL;
+}
+
+/* "permit type: export, import", "permit number (box 1)" */
 static char *
-summary_of(const struct form_field *f)
+summary_of(const struct form_field *f, const char *words)
 {
 	CLEANUP(buffer_release) struct buffer out = { 0 };
-	for (const char *at = f->path; *at != '\0'; at++)
-		buffer_add_u8(&out, *at == '.' || *at == '_' ? ' ' : (uint8_t)*at);
+	for (size_t i = f->group; i < f->depth; i++) {
+		if (i > f->group)
+			buffer_add_u8(&out, ' ');
+		for (const char *at = f->steps[i]->name; *at != '\0'; at++)
+			buffer_add_u8(&out, *at == '_' ? ' ' : (uint8_t)*at);
+	}
 	if (f->codes != NULL) {
 		buffer_add_str(&out, ": ");
 		join_words(f->codes, &out);
-	}
+	} else if (words != NULL)
+		buffer_printf(&out, " (%s)", words);
 	return xstrdup(buffer_text(&out));
 }
 
@@ -113,7 +132,8 @@ argument_of(const struct form_field *f)
 		return "WORD";
 	if (is_number(last))
 		return "NUMBER";
-	if (ends_with(last->name, "date") || ends_with(last->name, "until"))
+	if (ends_with(last->name, "date") || strncmp(last->name, "valid_", 6) == 0 ||
+	    ends_with(last->name, "until"))
 		return "YYYY-MM-DD";
 	return "TEXT";
 }
@@ -149,7 +169,7 @@ name_of(const struct form_field *f, size_t from)
 }
 
 static void
-add_field(struct form *f, const struct form_field *field)
+add_field(struct form *f, const struct form_field *field, const char *words)
 {
 	const ProtobufCFieldDescriptor *last = field->steps[field->depth - 1];
 	struct option_row *row;
@@ -165,7 +185,7 @@ add_field(struct form *f, const struct form_field *field)
 	row = &f->rows[f->count];
 	*row = (struct option_row){ .name = name,
 		.argument = argument_of(field),
-		.summary = summary_of(field),
+		.summary = summary_of(field, words),
 		.several = field->group > 0 || is_repeated(last) };
 	f->rows[++f->count] = (struct option_row){ 0 };
 }
@@ -191,7 +211,7 @@ walk(struct form *f, const ProtobufCMessageDescriptor *d, struct form_field fiel
 			walk(f, step->descriptor, next);
 		} else if (is_settable(step)) {
 			next.codes = codes_of(f->kind, next.path);
-			add_field(f, &next);
+			add_field(f, &next, words_of(d, step));
 		}
 		field.begins = false;
 	}

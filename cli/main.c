@@ -110,6 +110,10 @@ static void
 help_wrapped(struct output *o, const char *name, const char *text)
 {
 	const size_t room = HELP_WIDTH - HELP_INDENT;
+	if (strlen(name) >= HELP_INDENT) {
+		output_say(o, "%s", name);
+		name = "";
+	}
 	while (strlen(text) > room) {
 		size_t len = room;
 		while (len > 0 && text[len] != ' ')

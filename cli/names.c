@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An attachment's name is a label: what is left of it here is only for the
- * officer to recognize. Safety does not rest on it alone: see files.c. */
+ * officer to recognize. Safety does not rest on it alone: see folder.c. */
 #include "cli/names.h"
 
 #include <ctype.h>

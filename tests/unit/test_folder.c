@@ -15,7 +15,7 @@
 
 #include "cli/editor.h"
 #include "cli/escape.h"
-#include "cli/files.h"
+#include "cli/folder.h"
 #include "cli/names.h"
 
 static char place[] = "/tmp/citex-files-XXXXXX";
@@ -155,7 +155,7 @@ test_generated_names_stay_in_the_folder(void **state)
 		assert_true(strlen(name) < NAME_BYTES - 50);
 		if (i % 20 != 0)
 			continue;
-		int fd = file_create(folder, name, &why);
+		int fd = folder_create(folder, name, &why);
 		if (fd >= 0) {
 			made++;
 			close(fd);
@@ -176,7 +176,7 @@ test_unclean_names_are_refused_by_the_file_system_side_too(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		struct failure why = { 0 };
-		assert_int_equal(file_create(outer, names[i], &why), -1);
+		assert_int_equal(folder_create(outer, names[i], &why), -1);
 		assert_int_equal(why.err, ERR_VALUE);
 		failure_release(&why);
 		assert_int_equal(folder_within(outer, names[i], &why), -1);
@@ -190,23 +190,23 @@ test_nothing_is_written_over(void **state)
 {
 	struct failure why = { 0 };
 	struct stat st;
-	int fd = file_create(outer, "once", &why);
+	int fd = folder_create(outer, "once", &why);
 	(void)state;
 	assert_true(fd >= 0);
-	assert_int_equal(file_write(fd, bytes_str("first"), &why), OK);
-	assert_int_equal(file_finish(outer, "once", fd, OK, &why), OK);
+	assert_int_equal(folder_write(fd, bytes_str("first"), &why), OK);
+	assert_int_equal(folder_finish(outer, "once", fd, OK, &why), OK);
 	assert_int_equal(fstatat(outer, "once", &st, 0), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
 	assert_int_equal(st.st_size, 5);
-	assert_int_equal(file_create(outer, "once", &why), -1);
+	assert_int_equal(folder_create(outer, "once", &why), -1);
 	assert_int_equal(why.err, ERR_EXISTS);
 	failure_release(&why);
 	assert_int_equal(symlinkat("/etc/passwd", outer, "link"), 0);
-	assert_int_equal(file_create(outer, "link", &why), -1);
+	assert_int_equal(folder_create(outer, "link", &why), -1);
 	assert_int_equal(why.err, ERR_EXISTS);
 	failure_release(&why);
 	assert_int_equal(symlinkat("nowhere", outer, "dangling"), 0);
-	assert_int_equal(file_create(outer, "dangling", &why), -1);
+	assert_int_equal(folder_create(outer, "dangling", &why), -1);
 	failure_release(&why);
 	assert_int_not_equal(fstatat(outer, "nowhere", &st, 0), 0);
 	assert_int_equal(symlinkat("/tmp", outer, "door"), 0);
@@ -219,10 +219,10 @@ test_failed_file_is_taken_away(void **state)
 {
 	struct failure why = { 0 };
 	struct stat st;
-	int fd = file_create(outer, "half", &why);
+	int fd = folder_create(outer, "half", &why);
 	(void)state;
 	assert_true(fd >= 0);
-	assert_int_equal(file_finish(outer, "half", fd, ERR_CORRUPT, &why), ERR_CORRUPT);
+	assert_int_equal(folder_finish(outer, "half", fd, ERR_CORRUPT, &why), ERR_CORRUPT);
 	assert_int_not_equal(fstatat(outer, "half", &st, 0), 0);
 	failure_release(&why);
 }
@@ -251,7 +251,7 @@ test_swapped_symbolic_link_is_never_followed(void **state)
 	assert_int_equal(pthread_create(&thread, NULL, swap, NULL), 0);
 	for (int i = 0; i < 5000; i++) {
 		struct failure why = { 0 };
-		int fd = file_create(outer, "race", &why);
+		int fd = folder_create(outer, "race", &why);
 		if (fd >= 0)
 			close(fd);
 		failure_release(&why);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Making files where nobody can lead us elsewhere: each step is relative to a
  * descriptor, through no symbolic link, and makes a new file or fails. */
-#include "cli/files.h"
+#include "cli/folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -77,7 +77,7 @@ folder_within(int folder, const char *name, struct failure *why)
 }
 
 int
-file_create(int folder, const char *name, struct failure *why)
+folder_create(int folder, const char *name, struct failure *why)
 {
 	int fd;
 	if (!name_is_clean(name)) {
@@ -96,7 +96,7 @@ file_create(int folder, const char *name, struct failure *why)
 }
 
 enum err
-file_write(int fd, struct bytes what, struct failure *why)
+folder_write(int fd, struct bytes what, struct failure *why)
 {
 	while (what.len > 0) {
 		ssize_t n = write(fd, what.at, what.len);
@@ -111,7 +111,7 @@ file_write(int fd, struct bytes what, struct failure *why)
 }
 
 enum err
-file_finish(int folder, const char *name, int fd, enum err e, struct failure *why)
+folder_finish(int folder, const char *name, int fd, enum err e, struct failure *why)
 {
 	if (e == OK && fsync(fd) != 0 && errno != EINVAL && errno != EROFS)
 		e = failure_errno(why, ERR_IO, "%s", name);

@@ -1,0 +1,12 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Gathers the words of citex into po/citex.pot, and brings each language's
+# po/LANGUAGE.po up to it. A new language: msginit -i po/citex.pot -o po/fr.po -l fr
+set -eu
+cd "$(dirname "$0")/.."
+xgettext --files-from=po/POTFILES --keyword=_ --keyword=N_ --add-comments --from-code=UTF-8 \
+	--package-name=citex --output=po/citex.pot
+for po in po/*.po; do
+	[ -e "$po" ] || continue
+	msgmerge --quiet --update --backup=none "$po" po/citex.pot
+done
