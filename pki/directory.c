@@ -20,7 +20,10 @@
 
 struct party {
 	char *code;
-	struct cert *ca; /* the one that speaks for it; NULL: held */
+	struct cert *
+	    *cas; /* oldest first, each vouched for by the one before; the last speaks for it */
+	size_t ca_count;
+	bool held; /* its CA changed without a voucher: nobody speaks for it */
 };
 
 /* A key by its identifier, in order of identifiers. */
@@ -152,10 +155,21 @@ free_keys(const struct directory_key *keys, size_t count)
 	free((void *)(uintptr_t)keys);
 }
 
-/* The keys of one use of OWNER: chained to CA, bearing OWNER's name. */
+/* What a CA certified stays good after the Party has taken a new one. */
+static enum err
+check_chain(const struct cert *c, const struct party *of, enum cert_use use)
+{
+	enum err e = ERR_CERTIFICATE;
+
+	for (size_t i = of->ca_count; i-- > 0 && e != OK;)
+		e = cert_check_chain(c, of->cas[i], use);
+	return e;
+}
+
+/* The keys of one use of OWNER: chained to its Party, bearing OWNER's name. */
 static enum err
 take_keys(Citex__Key **from, size_t count, enum cert_use use, const char *owner,
-    const struct cert *ca, const struct directory_key **out, size_t *out_count, char *why)
+    const struct party *of, const struct directory_key **out, size_t *out_count, char *why)
 {
 	struct directory_key *keys = xalloc_array(count, sizeof(*keys));
 
@@ -165,7 +179,7 @@ take_keys(Citex__Key **from, size_t count, enum cert_use use, const char *owner,
 		enum err e = take_key(from[i], &keys[i], why);
 		if (e != OK)
 			return e;
-		e = cert_check_chain(keys[i].cert, ca, use);
+		e = check_chain(keys[i].cert, of, use);
 		if (e == OK && strcmp(cert_name(keys[i].cert), owner) != 0)
 			e = ERR_IDENTITY;
 		if (e != OK)
@@ -228,7 +242,7 @@ take_roles(const Citex__AuthorityCard *card, unsigned *roles, char *why)
 }
 
 static enum err
-take_authority(struct directory *d, const Citex__Party *party, const struct cert *ca,
+take_authority(struct directory *d, const Citex__Party *party, const struct party *own,
     const Citex__SignedCard *s, char *why)
 {
 	struct directory_authority *a;
@@ -256,10 +270,10 @@ take_authority(struct directory *d, const Citex__Party *party, const struct cert
 		.card = card };
 	e = take_roles(card, &a->roles, why);
 	if (e == OK)
-		e = take_keys(card->signing, card->n_signing, USE_SIGNING, card->authority, ca,
+		e = take_keys(card->signing, card->n_signing, USE_SIGNING, card->authority, own,
 		    &a->signing, &a->signing_count, why);
 	if (e == OK)
-		e = take_keys(card->sealing, card->n_sealing, USE_SEALING, card->authority, ca,
+		e = take_keys(card->sealing, card->n_sealing, USE_SEALING, card->authority, own,
 		    &a->sealing, &a->sealing_count, why);
 	return e != OK ? e
 		       : verify_card(s, a->signing, a->signing_count, AUTHORITY_CARD_LABEL,
@@ -267,7 +281,7 @@ take_authority(struct directory *d, const Citex__Party *party, const struct cert
 }
 
 static enum err
-take_node(struct directory *d, const Citex__Party *party, const struct cert *ca,
+take_node(struct directory *d, const Citex__Party *party, const struct party *own,
     const Citex__SignedCard *s, char *why)
 {
 	struct directory_node *n;
@@ -288,9 +302,10 @@ take_node(struct directory *d, const Citex__Party *party, const struct cert *ca,
 		.via = (const char *const *)card->via,
 		.via_count = card->n_via,
 		.card = card };
-	e = take_keys(card->tls, card->n_tls, USE_TLS, card->node, ca, &n->tls, &n->tls_count, why);
+	e = take_keys(
+	    card->tls, card->n_tls, USE_TLS, card->node, own, &n->tls, &n->tls_count, why);
 	if (e == OK)
-		e = take_keys(card->receipts, card->n_receipts, USE_RECEIPTS, card->node, ca,
+		e = take_keys(card->receipts, card->n_receipts, USE_RECEIPTS, card->node, own,
 		    &n->receipts, &n->receipts_count, why);
 	return e != OK
 	    ? e
@@ -318,65 +333,62 @@ check_voucher(const Citex__Party *p, size_t i, const struct cert *before, struct
 	return label_verify(cert_key(before), CA_LABEL, der, bytes_of_pb(p->vouchers[i - 1]));
 }
 
-/* The live CA, by the chain of vouchers. *HELD: it changed without one, against what PREVIOUS knew.
- */
 static enum err
-take_ca(const Citex__Party *p, const struct directory *previous, struct cert **ca, bool *held,
-    char *why)
+take_one_ca(const Citex__Party *p, size_t i, struct cert **out, char *why)
 {
-	const struct party *was = previous != NULL ? find_party(previous, p->code) : NULL;
-	bool connected = was == NULL || was->ca == NULL;
-	struct cert *before = NULL;
-	enum err e = p->n_cas > 0 ? OK : say(why, ERR_CERTIFICATE, "%s has no CA", p->code);
+	enum err e = cert_parse(bytes_of_pb(p->cas[i]->certificate), out);
 
-	for (size_t i = 0; e == OK && i < p->n_cas; i++) {
+	if (e == OK && (cert_use(*out) != USE_CA || strcmp(cert_party(*out), p->code) != 0))
+		e = ERR_IDENTITY;
+	if (e == OK)
+		e = cert_check_chain(*out, *out, USE_CA);
+	return e == OK ? OK : say(why, e, "the CA of %s: %s", p->code, err_words(e));
+}
+
+/* The CAs, by the chain of vouchers; held when that chain does not reach what PREVIOUS knew. */
+static enum err
+take_cas(const Citex__Party *p, const struct party *was, struct party *out, char *why)
+{
+	const struct cert *known = was != NULL && !was->held ? was->cas[was->ca_count - 1] : NULL;
+	bool connected = known == NULL;
+
+	if (p->n_cas == 0)
+		return say(why, ERR_CERTIFICATE, "%s has no CA", p->code);
+	out->cas = xalloc_array(p->n_cas, sizeof(struct cert *));
+	for (size_t i = 0; i < p->n_cas; i++) {
 		struct cert *c = NULL;
-		e = cert_parse(bytes_of_pb(p->cas[i]->certificate), &c);
-		if (e == OK && (cert_use(c) != USE_CA || strcmp(cert_party(c), p->code) != 0))
-			e = ERR_IDENTITY;
-		if (e == OK)
-			e = cert_check_chain(c, c, USE_CA);
+		enum err e = take_one_ca(p, i, &c, why);
 		if (e != OK) {
 			cert_free(c);
-			e = say(why, e, "the CA of %s: %s", p->code, err_words(e));
-			break;
+			return e;
 		}
-		if (was != NULL && was->ca != NULL && bytes_equal(cert_der(c), cert_der(was->ca)))
+		out->cas[out->ca_count++] = c;
+		if (i > 0 && check_voucher(p, i, out->cas[i - 1], cert_der(c)) != OK)
+			return say(why, ERR_SIGNATURE,
+			    "a CA of %s has no voucher of the one before", p->code);
+		if (known != NULL && bytes_equal(cert_der(c), cert_der(known)))
 			connected = true;
-		else if (i > 0 && check_voucher(p, i, before, cert_der(c)) != OK)
-			connected = false;
-		cert_free(before);
-		before = c;
 	}
-	if (e != OK) {
-		cert_free(before);
-		return e;
-	}
-	*ca = before;
-	*held = !connected;
+	out->held = !connected;
 	return OK;
 }
 
 static enum err
 take_party(struct directory *d, const Citex__Party *p, const struct directory *previous, char *why)
 {
-	struct cert *ca = NULL;
-	bool held = false;
+	struct party *own;
 	enum err e;
 
 	if (!node_is_valid(p->code) || find_party(d, p->code) != NULL)
 		return say(why, ERR_DIRECTORY, "a Party stands there twice, or has no valid code");
-	e = take_ca(p, previous, &ca, &held, why);
-	if (e != OK)
-		return e;
 	d->parties = xgrow(d->parties, d->party_count + 1, sizeof(*d->parties));
-	d->parties[d->party_count++] = (struct party){ p->code, held ? NULL : ca };
-	for (size_t i = 0; e == OK && !held && i < p->n_authorities; i++)
-		e = take_authority(d, p, ca, p->authorities[i], why);
-	for (size_t i = 0; e == OK && !held && i < p->n_nodes; i++)
-		e = take_node(d, p, ca, p->nodes[i], why);
-	if (held)
-		cert_free(ca);
+	own = &d->parties[d->party_count++];
+	*own = (struct party){ .code = p->code };
+	e = take_cas(p, previous != NULL ? find_party(previous, p->code) : NULL, own, why);
+	for (size_t i = 0; e == OK && !own->held && i < p->n_authorities; i++)
+		e = take_authority(d, p, own, p->authorities[i], why);
+	for (size_t i = 0; e == OK && !own->held && i < p->n_nodes; i++)
+		e = take_node(d, p, own, p->nodes[i], why);
 	return e;
 }
 
@@ -580,8 +592,11 @@ directory_free(struct directory *d)
 	}
 	for (size_t i = 0; i < d->card_count; i++)
 		proto_free(d->cards[i]);
-	for (size_t i = 0; i < d->party_count; i++)
-		cert_free(d->parties[i].ca);
+	for (size_t i = 0; i < d->party_count; i++) {
+		for (size_t k = 0; k < d->parties[i].ca_count; k++)
+			cert_free(d->parties[i].cas[k]);
+		free(d->parties[i].cas);
+	}
 	for (size_t i = 0; i < d->publisher_count; i++)
 		cert_free(d->publishers[i]);
 	proto_free((ProtobufCMessage *)d->signed_head);
@@ -706,7 +721,7 @@ directory_ca(const struct directory *d, const char *party)
 {
 	const struct party *p = find_party(d, party);
 
-	return p != NULL ? p->ca : NULL;
+	return p != NULL && !p->held ? p->cas[p->ca_count - 1] : NULL;
 }
 
 const struct directory_authority *
@@ -766,17 +781,16 @@ enum err
 directory_check_node(const struct directory *d, const struct cert *tls, int64_t now_ms)
 {
 	const struct directory_node *n = directory_node(d, cert_name(tls));
-	const struct cert *ca;
-	enum err e;
+	const struct party *p;
+	enum err e = ERR_CERTIFICATE;
 
 	if (cert_use(tls) != USE_TLS)
 		return ERR_CERTIFICATE;
 	if (n == NULL)
 		return ERR_UNKNOWN_KEY;
-	ca = directory_ca(d, n->party);
-	if (ca == NULL)
-		return ERR_CERTIFICATE;
-	e = cert_check(tls, ca, USE_TLS, now_ms);
+	p = find_party(d, n->party);
+	for (size_t i = p->ca_count; i-- > 0 && e == ERR_CERTIFICATE;)
+		e = cert_check(tls, p->cas[i], USE_TLS, now_ms);
 	if (e != OK)
 		return e;
 	for (size_t i = 0; i < n->tls_count; i++) {

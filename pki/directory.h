@@ -66,6 +66,7 @@ void directory_drop(struct directory **d);
 enum err directory_check_heads(const struct directory *d, const Citex__DirectoryHeads *heads,
     const Citex__SignedHead **newest) MUST_CHECK;
 
+/* Facts of the head; all borrowed. STALE: past fresh-until. */
 uint64_t directory_number(const struct directory *d);
 const uint8_t *directory_head_digest(const struct directory *d);
 const Citex__Head *directory_head(const struct directory *d);
