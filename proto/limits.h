@@ -81,6 +81,7 @@
 #define SEALING_KEY_KEPT_MS (90 * DAY_MS)
 #define SILENCE_NOTICE_MS (4 * HOUR_MS)
 #define DESK_CLIENTS_MAX 64
+#define DESK_CLIENTS_PER_USER_MAX 32 /* one user's programs leave room for another's */
 #define DESK_IDLE_MS (10 * SECOND_MS) /* a client that sends half a frame */
 #define LIST_PAGE_MAX 1000
 #define TEXT_MAX_BYTES (32 * KIB) /* free text in a message */
