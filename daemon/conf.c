@@ -625,7 +625,7 @@ end_officer(cfg_t *cfg, cfg_opt_t *opt)
 static int
 check_socket_path(cfg_t *cfg, const char *kind, const char *name)
 {
-	size_t len = strlen(under_way->c->run) + strlen(kind) + strlen(name) + strlen("/-.sock");
+	size_t len = strlen(under_way->c->run) + strlen(kind) + strlen(name) + strlen("/-.sock~");
 
 	if (len < sizeof(((struct sockaddr_un *)NULL)->sun_path))
 		return 0;
@@ -695,6 +695,7 @@ fill_users(struct conf *c)
 	c->user_group = group_of(c->user);
 	if (!c->has_hook_user)
 		c->hook_user = c->user;
+	c->hook_group = group_of(c->hook_user);
 }
 
 /* The file */

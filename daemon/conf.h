@@ -59,6 +59,7 @@ struct conf {
 	bool has_group;
 	gid_t group; /* of the officers' and administrators' sockets, when HAS_GROUP */
 	uid_t hook_user;
+	gid_t hook_group; /* HOOK_USER's own */
 	bool has_hook_user;
 	struct conf_users administrators;
 	struct conf_words relay_for; /* nodes */

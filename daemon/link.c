@@ -66,7 +66,11 @@ struct link {
 	uid_t uid;
 	pid_t pid;
 	char address[ADDRESS_TEXT_BYTES];
+	struct link *next_lingering;
 };
+
+/* Links that their owners have closed and that have not ended yet. */
+static struct link *lingering;
 
 /* Note the end of L; the first reason stands. */
 static void
@@ -86,8 +90,20 @@ break_by_errno(struct link *l, enum err why)
 }
 
 static void
+forget_lingering(const struct link *l)
+{
+	struct link **at = &lingering;
+
+	while (*at != NULL && *at != l)
+		at = &(*at)->next_lingering;
+	if (*at != NULL)
+		*at = l->next_lingering;
+}
+
+static void
 link_free(struct link *l)
 {
+	forget_lingering(l);
 	watch_free(l->watch);
 	timer_free(l->timer);
 	if (l->tls != NULL)
@@ -665,11 +681,27 @@ link_close(struct link *l)
 	if (was_open) {
 		l->state = LINGER_SEND;
 		l->linger_by_ms = loop_now(l->loop).mono_ms + LINGER_MS;
+		l->next_lingering = lingering;
+		lingering = l;
 	} else {
 		link_break(l, ERR_CLOSED, "closed");
 	}
 	if (!l->inside)
 		settle(l);
+}
+
+void
+links_end(struct loop *loop)
+{
+	struct link *next;
+
+	for (struct link *l = lingering; l != NULL; l = next) {
+		next = l->next_lingering;
+		if (l->loop != loop)
+			continue;
+		flush(l);
+		link_free(l);
+	}
 }
 
 uid_t

@@ -46,6 +46,9 @@ size_t link_queued_bytes(const struct link *l);
 void link_pause(struct link *l, bool paused);
 /* Send what is queued for at most a second, then close. No event follows; the caller forgets L. */
 void link_close(struct link *l);
+/* End what link_close() has left on L, with a last try to send what is queued: when the loop has
+ * stopped, before loop_free(). */
+void links_end(struct loop *l);
 /* Who connected, by the kernel's word (local links). -1 else. */
 uid_t link_peer_uid(const struct link *l);
 pid_t link_peer_pid(const struct link *l);
