@@ -14,12 +14,14 @@
 struct cms_signed { /* all borrowed from the input */
 	struct bytes content;
 	struct bytes key_id; /* KEY_ID_BYTES: the signer's */
-	struct bytes signed_attributes; /* as DER SET OF, with tag 0x31 replaced on hashing */
+	struct bytes signed_attributes; /* whole, under their tag 0xa0; hashed with 0x31 instead */
+	struct bytes message_digest; /* DIGEST_BYTES: of the content, as signed */
 	struct bytes signature;
 	int64_t signing_time_ms;
 };
 
-/* Append a ContentInfo with SignedData over CONTENT. */
+/* Append a ContentInfo with SignedData over CONTENT. ERR_VALUE for a time before 1970 or after
+ * 9999, ERR_TOO_LARGE over about 16 MiB, ERR_CRYPTO. */
 enum err cms_sign(const struct private_key *key, struct bytes content, int64_t signing_time_ms,
     struct buffer *out) MUST_CHECK;
 /* Take SignedData apart; no cryptography. ERR_CANNOT_OPEN for every other shape. */
@@ -33,7 +35,7 @@ enum err cms_sender_new(const struct public_key *recipient, struct cms_sender **
 void cms_sender_free(struct cms_sender *s);
 
 /* Append a ContentInfo with AuthEnvelopedData for S's recipient; PLAIN is a whole ContentInfo of
- * SignedData. */
+ * SignedData. S may serve several threads at once. ERR_VALUE, ERR_TOO_LARGE, ERR_CRYPTO. */
 enum err cms_seal(struct cms_sender *s, const uint8_t recipient_key_id[KEY_ID_BYTES],
     struct bytes envelope_id, struct bytes plain, struct buffer *out) MUST_CHECK;
 
@@ -49,13 +51,13 @@ struct cms_sealed { /* all borrowed */
 enum err cms_parse_sealed(struct bytes der, struct cms_sealed *out)
     MUST_CHECK; /* ERR_CANNOT_OPEN */
 
-/* Opens for one private key; remembers the newest agreed secrets (an ephemeral key serves many
- * envelopes). */
+/* Opens for one private key (borrowed, as long as the opener); remembers the newest agreed secrets
+ * (an ephemeral key serves many envelopes). */
 struct cms_opener;
 enum err cms_opener_new(const struct private_key *key, struct cms_opener **out) MUST_CHECK;
 void cms_opener_free(struct cms_opener *o);
-/* Append the plaintext. The ukm must be ENVELOPE_ID. One error for every cause: ERR_CANNOT_OPEN.
- * Not thread safe on one O. */
+/* Append the plaintext. The ukm must be ENVELOPE_ID, the recipient key id that of O's key. One
+ * error for every cause: ERR_CANNOT_OPEN. Not thread safe on one O. */
 enum err cms_open(struct cms_opener *o, const struct cms_sealed *s, struct bytes envelope_id,
     struct buffer *out) MUST_CHECK;
 

@@ -11,9 +11,6 @@
 
 #include "pki/ossl_types.h"
 
-#define NONCE_BYTES 12
-#define TAG_BYTES 16
-
 static EVP_MD *md_sha256;
 static EVP_CIPHER *cipher_gcm, *cipher_wrap;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -135,64 +132,115 @@ sha256_end(struct sha256_run *r, uint8_t out[DIGEST_BYTES])
 	free(r);
 }
 
+bool
+gcm_seal(const struct gcm *g, struct bytes plain, uint8_t *to, uint8_t tag[GCM_TAG_BYTES])
+{
+	CLEANUP(cipher_ctx_drop) EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+	int len = 0;
+
+	return ctx != NULL && plain.len <= INT32_MAX && g->aad.len <= INT32_MAX &&
+	    EVP_EncryptInit_ex2(ctx, ossl_aes_256_gcm(), g->key, g->nonce, NULL) == 1 &&
+	    (g->aad.len == 0 ||
+		EVP_EncryptUpdate(ctx, NULL, &len, g->aad.at, (int)g->aad.len) == 1) &&
+	    (plain.len == 0 || EVP_EncryptUpdate(ctx, to, &len, plain.at, (int)plain.len) == 1) &&
+	    EVP_EncryptFinal_ex(ctx, to + plain.len, &len) == 1 &&
+	    EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, GCM_TAG_BYTES, tag) == 1;
+}
+
+bool
+gcm_open(const struct gcm *g, struct bytes cipher, const uint8_t tag[GCM_TAG_BYTES], uint8_t *to)
+{
+	CLEANUP(cipher_ctx_drop) EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+	uint8_t expected[GCM_TAG_BYTES];
+	int len = 0;
+	bool done;
+
+	memcpy(expected, tag, GCM_TAG_BYTES);
+	done = ctx != NULL && cipher.len <= INT32_MAX && g->aad.len <= INT32_MAX &&
+	    EVP_DecryptInit_ex2(ctx, ossl_aes_256_gcm(), g->key, g->nonce, NULL) == 1 &&
+	    (g->aad.len == 0 ||
+		EVP_DecryptUpdate(ctx, NULL, &len, g->aad.at, (int)g->aad.len) == 1) &&
+	    (cipher.len == 0 ||
+		EVP_DecryptUpdate(ctx, to, &len, cipher.at, (int)cipher.len) == 1) &&
+	    EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, GCM_TAG_BYTES, expected) == 1 &&
+	    EVP_DecryptFinal_ex(ctx, to + cipher.len, &len) == 1;
+	ERR_clear_error();
+	return done;
+}
+
 enum err
 aead_seal(const uint8_t key[32], const uint8_t nonce[12], struct bytes aad, struct bytes plain,
     struct buffer *out)
 {
-	CLEANUP(cipher_ctx_drop) EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-	uint8_t *to = buffer_extend(out, plain.len + TAG_BYTES);
-	int len = 0;
+	struct gcm g = { key, nonce, aad };
+	uint8_t *to = buffer_extend(out, plain.len + GCM_TAG_BYTES);
 
 	if (to == NULL)
 		return ERR_NO_MEMORY;
-	if (ctx == NULL || plain.len > INT32_MAX || aad.len > INT32_MAX ||
-	    EVP_EncryptInit_ex2(ctx, ossl_aes_256_gcm(), key, nonce, NULL) != 1 ||
-	    (aad.len > 0 && EVP_EncryptUpdate(ctx, NULL, &len, aad.at, (int)aad.len) != 1) ||
-	    (plain.len > 0 && EVP_EncryptUpdate(ctx, to, &len, plain.at, (int)plain.len) != 1) ||
-	    EVP_EncryptFinal_ex(ctx, to + plain.len, &len) != 1 ||
-	    EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, TAG_BYTES, to + plain.len) != 1) {
-		out->len -= plain.len + TAG_BYTES;
-		return ERR_CRYPTO;
-	}
-	return OK;
-}
-
-static bool
-gcm_open(EVP_CIPHER_CTX *ctx, struct bytes aad, struct bytes sealed, uint8_t *to)
-{
-	uint8_t tag[TAG_BYTES];
-	size_t plain_len = sealed.len - TAG_BYTES;
-	int len = 0;
-
-	memcpy(tag, sealed.at + plain_len, TAG_BYTES);
-	return (aad.len == 0 || EVP_DecryptUpdate(ctx, NULL, &len, aad.at, (int)aad.len) == 1) &&
-	    (plain_len == 0 || EVP_DecryptUpdate(ctx, to, &len, sealed.at, (int)plain_len) == 1) &&
-	    EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, TAG_BYTES, tag) == 1 &&
-	    EVP_DecryptFinal_ex(ctx, to + plain_len, &len) == 1;
+	if (gcm_seal(&g, plain, to, to + plain.len))
+		return OK;
+	out->len -= plain.len + GCM_TAG_BYTES;
+	return ERR_CRYPTO;
 }
 
 enum err
 aead_open(const uint8_t key[32], const uint8_t nonce[12], struct bytes aad, struct bytes sealed,
     struct buffer *out)
 {
-	CLEANUP(cipher_ctx_drop) EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+	struct gcm g = { key, nonce, aad };
 	uint8_t *to;
 
-	if (sealed.len < TAG_BYTES || sealed.len > INT32_MAX || aad.len > INT32_MAX)
+	if (sealed.len < GCM_TAG_BYTES)
 		return ERR_CANNOT_OPEN;
-	/* At least one byte of room, so that TO is a place also for an empty plaintext. */
+	/* With the tag's length too, so that TO is a place also for an empty plaintext. */
 	to = buffer_extend(out, sealed.len);
 	if (to == NULL)
 		return ERR_NO_MEMORY;
-	if (ctx == NULL || EVP_DecryptInit_ex2(ctx, ossl_aes_256_gcm(), key, nonce, NULL) != 1 ||
-	    !gcm_open(ctx, aad, sealed, to)) {
-		explicit_bzero(to, sealed.len);
-		out->len -= sealed.len;
-		ERR_clear_error();
-		return ERR_CANNOT_OPEN;
+	sealed.len -= GCM_TAG_BYTES;
+	if (gcm_open(&g, sealed, sealed.at + sealed.len, to)) {
+		out->len -= GCM_TAG_BYTES;
+		return OK;
 	}
-	out->len -= TAG_BYTES;
-	return OK;
+	explicit_bzero(to, sealed.len);
+	out->len -= sealed.len + GCM_TAG_BYTES;
+	return ERR_CANNOT_OPEN;
+}
+
+/* AES key wrap (RFC 3394), forth or back. False: it does not fit. */
+static bool
+wrap(const uint8_t kek[32], bool forth, const uint8_t *in, uint8_t *out)
+{
+	CLEANUP(cipher_ctx_drop) EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+	const size_t in_len = forth ? KEY_WRAP_BYTES : KEY_WRAPPED_BYTES,
+		     out_len = forth ? KEY_WRAPPED_BYTES : KEY_WRAP_BYTES;
+	uint8_t room[KEY_WRAPPED_BYTES + 16];
+	int len = 0, more = 0;
+	bool done;
+
+	if (ctx == NULL)
+		return false;
+	EVP_CIPHER_CTX_set_flags(ctx, EVP_CIPHER_CTX_FLAG_WRAP_ALLOW);
+	done = EVP_CipherInit_ex2(ctx, ossl_aes_256_wrap(), kek, NULL, forth ? 1 : 0, NULL) == 1 &&
+	    EVP_CipherUpdate(ctx, room, &len, in, (int)in_len) == 1 &&
+	    EVP_CipherFinal_ex(ctx, room + len, &more) == 1 && (size_t)(len + more) == out_len;
+	if (done)
+		memcpy(out, room, out_len);
+	explicit_bzero(room, sizeof(room));
+	ERR_clear_error();
+	return done;
+}
+
+bool
+key_wrap(const uint8_t kek[32], const uint8_t key[KEY_WRAP_BYTES], uint8_t out[KEY_WRAPPED_BYTES])
+{
+	return wrap(kek, true, key, out);
+}
+
+bool
+key_unwrap(
+    const uint8_t kek[32], const uint8_t wrapped[KEY_WRAPPED_BYTES], uint8_t out[KEY_WRAP_BYTES])
+{
+	return wrap(kek, false, wrapped, out);
 }
 
 const char *

@@ -62,4 +62,26 @@ const EVP_MD *ossl_sha256(void);
 const EVP_CIPHER *ossl_aes_256_gcm(void);
 const EVP_CIPHER *ossl_aes_256_wrap(void);
 
+/* AES-256-GCM with the tag apart (aead_seal() and aead_open() have it at the end). TO has room for
+ * the input's length and is never NULL. False: refused; TO then holds garbage. */
+#define GCM_NONCE_BYTES 12
+#define GCM_TAG_BYTES 16
+struct gcm {
+	const uint8_t *key; /* 32 bytes */
+	const uint8_t *nonce; /* GCM_NONCE_BYTES */
+	struct bytes aad;
+};
+bool gcm_seal(const struct gcm *g, struct bytes plain, uint8_t *to, uint8_t tag[GCM_TAG_BYTES])
+    MUST_CHECK;
+bool gcm_open(const struct gcm *g, struct bytes cipher, const uint8_t tag[GCM_TAG_BYTES],
+    uint8_t *to) MUST_CHECK;
+
+/* AES-256 key wrap (RFC 3394) of one 32-byte key. False: WRAPPED was not made with KEK. */
+#define KEY_WRAP_BYTES 32
+#define KEY_WRAPPED_BYTES 40
+bool key_wrap(const uint8_t kek[32], const uint8_t key[KEY_WRAP_BYTES],
+    uint8_t out[KEY_WRAPPED_BYTES]) MUST_CHECK;
+bool key_unwrap(const uint8_t kek[32], const uint8_t wrapped[KEY_WRAPPED_BYTES],
+    uint8_t out[KEY_WRAP_BYTES]) MUST_CHECK;
+
 #endif

@@ -15,7 +15,6 @@
 #define WRAP_VERSION 1
 #define SALT_BYTES 16
 #define STORE_KEY_BYTES 32
-#define WRAPPED_BYTES (STORE_KEY_BYTES + 8)
 #define SCRYPT_N (1U << 15)
 #define SCRYPT_R 8
 #define SCRYPT_P 1
@@ -135,29 +134,6 @@ derive(const struct secret *passphrase, const uint8_t *salt, struct secret *kek)
 	return ERR_CRYPTO;
 }
 
-/* AES key wrap (RFC 3394) of 32 bytes to 40, or back. False: it does not fit. */
-static bool
-wrap(const struct secret *kek, bool forth, const uint8_t *in, size_t in_len, uint8_t *out)
-{
-	CLEANUP(cipher_ctx_drop) EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-	uint8_t room[WRAPPED_BYTES + 16];
-	int len = 0, more = 0;
-	bool done;
-
-	if (ctx == NULL)
-		return false;
-	EVP_CIPHER_CTX_set_flags(ctx, EVP_CIPHER_CTX_FLAG_WRAP_ALLOW);
-	done =
-	    EVP_CipherInit_ex2(ctx, ossl_aes_256_wrap(), kek->at, NULL, forth ? 1 : 0, NULL) == 1 &&
-	    EVP_CipherUpdate(ctx, room, &len, in, (int)in_len) == 1 &&
-	    EVP_CipherFinal_ex(ctx, room + len, &more) == 1 &&
-	    (size_t)(len + more) == (forth ? WRAPPED_BYTES : STORE_KEY_BYTES);
-	if (done)
-		memcpy(out, room, (size_t)(len + more));
-	explicit_bzero(room, sizeof(room));
-	return done;
-}
-
 enum err
 wrapped_key_new(const struct secret *passphrase, struct secret *key, uint8_t out[WRAPPED_KEY_BYTES])
 {
@@ -172,7 +148,7 @@ wrapped_key_new(const struct secret *passphrase, struct secret *key, uint8_t out
 	if (e != OK)
 		return e;
 	random_bytes(key->at, key->len);
-	if (wrap(&kek, true, key->at, key->len, out + 1 + SALT_BYTES))
+	if (key_wrap(kek.at, key->at, out + 1 + SALT_BYTES))
 		return OK;
 	secret_release(key);
 	return ERR_CRYPTO;
@@ -193,9 +169,8 @@ wrapped_key_open(const struct secret *passphrase, struct bytes wrapped, struct s
 		e = secret_init(key, STORE_KEY_BYTES);
 	if (e != OK)
 		return e;
-	if (wrap(&kek, false, wrapped.at + 1 + SALT_BYTES, WRAPPED_BYTES, key->at))
+	if (key_unwrap(kek.at, wrapped.at + 1 + SALT_BYTES, key->at))
 		return OK;
 	secret_release(key);
-	ERR_clear_error();
 	return ERR_PASSPHRASE;
 }
