@@ -37,6 +37,8 @@ static const struct command commands[] = {
 	{ "watch", cmd_watch, NULL, "", 0, 0, N_("tell of each change as it happens"), GROUP_READ },
 	{ "export", cmd_export, export_options, "ID -o BUNDLE", 1, 1,
 	    N_("write an exchange with its proofs to a folder"), GROUP_PROVE },
+	{ "verify", cmd_verify, verify_options, "BUNDLE", 1, 1,
+	    N_("check such a folder; needs no office"), GROUP_PROVE },
 	{ "status", cmd_status, NULL, "", 0, 0, N_("how this office is"), GROUP_OFFICE },
 	{ "doctor", cmd_doctor, NULL, "", 0, 0,
 	    N_("test the way to each other node, and what else can be wrong"), GROUP_OFFICE },

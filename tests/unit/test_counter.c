@@ -479,8 +479,15 @@ test_one_user_has_so_many_places_and_no_more(void **state)
 	for (int i = 0; i < 500 && figures().visitors > 0; i++)
 		usleep(2000);
 	frame_reader_init(&in);
-	for (size_t i = 0; i < DESK_CLIENTS_PER_USER_MAX; i++)
+	for (size_t i = 0; i < DESK_CLIENTS_PER_USER_MAX; i++) {
+		frame_reader_release(&in);
+		frame_reader_init(&in);
 		fds[i] = visit();
+		ask(fds[i], 1, CITEX__REQUEST__WHAT_STATUS); /* when it is answered, it is in */
+		expect(fds[i], &in, 1, CITEX__ANSWER__WHAT_STATUS, OK);
+	}
+	frame_reader_release(&in);
+	frame_reader_init(&in);
 	over = visit();
 	expect(over, &in, 0, CITEX__ANSWER__WHAT_FAILURE, ERR_BUSY);
 	expect_closed(over);
