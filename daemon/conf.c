@@ -138,11 +138,12 @@ take_program(const struct setting *s, const char *word, void *to)
 	return take_text(s, word, to);
 }
 
-/* 64 hexadecimal digits, in groups or not, either case. */
+/* 64 hexadecimal digits, in groups or not, either case; kept as cert_fingerprint() writes it. */
 static const char *
 take_fingerprint(const struct setting *s, const char *word, void *to)
 {
 	char digits[2 * DIGEST_BYTES + 1] = "";
+	CLEANUP(buffer_release) struct buffer text = { 0 };
 	uint8_t digest[DIGEST_BYTES];
 	size_t n = 0;
 
@@ -157,7 +158,9 @@ take_fingerprint(const struct setting *s, const char *word, void *to)
 	if (hex_decode(digits, digest, sizeof(digest)) != OK)
 		return "is not 64 hexadecimal digits";
 	hex_encode(BYTES_OF(digest), digits);
-	*(char **)to = xstrdup(digits);
+	for (size_t i = 0; i < 2 * DIGEST_BYTES; i += 4)
+		buffer_printf(&text, "%s%.4s", i > 0 ? " " : "", digits + i);
+	*(char **)to = xstrdup(buffer_text(&text));
 	return NULL;
 }
 

@@ -53,7 +53,7 @@ struct conf {
 	char *state, *run; /* folders */
 	char *keys; /* folder */
 	struct conf_passphrase passphrase;
-	char *directory_key; /* fingerprint, 64 hexadecimal digits in lower case */
+	char *directory_key; /* fingerprint, in groups of four lower-case digits */
 	uid_t user;
 	gid_t user_group; /* USER's own */
 	bool has_group;

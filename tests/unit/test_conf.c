@@ -18,6 +18,7 @@
 #include "proto/limits.h"
 
 #define PIN "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define PIN_GROUPS "0011 2233 4455 6677 8899 aabb ccdd eeff 0011 2233 4455 6677 8899 aabb ccdd eeff"
 #define BASE \
 	"node = \"ke\"\nstate = \"@\"\nrun = \"@\"\nkeys = \"@\"\ndirectory-key = \"" PIN \
 	"\"\nuser = \"#\"\n"
@@ -121,7 +122,7 @@ test_conf_smallest_file_gets_defaults(void **state)
 	(void)state;
 	assert_string_equal(c->node, "ke");
 	assert_string_equal(c->state, folder);
-	assert_string_equal(c->directory_key, PIN);
+	assert_string_equal(c->directory_key, PIN_GROUPS);
 	assert_int_equal(c->user, getuid());
 	assert_int_equal(c->hook_user, getuid());
 	assert_int_equal(c->listen.count, 0);
@@ -184,7 +185,7 @@ test_conf_fingerprint_is_taken_in_groups_and_either_case(void **state)
 				   "0011:2233:4455:6677:8899:AABB:CCDD:EEFF\"\n");
 
 	(void)state;
-	assert_string_equal(c->directory_key, PIN);
+	assert_string_equal(c->directory_key, PIN_GROUPS);
 	conf_free(c);
 }
 
@@ -214,6 +215,8 @@ static const struct {
 	    "`passphrase-credential': \"\" is no name of a credential" },
 	{ "passphrase-file = \"@/pass\"\npassphrase-credential = \"x\"\n", 3,
 	    "`passphrase-file' and `passphrase-credential' exclude each other" },
+	{ "authority \"ke.ma\" { keys = \"@\" }\ndirectory-key = \"" PIN "\"\n", 2,
+	    "`directory-key' stands there twice" },
 	{ "hook-user = \"no-such-user-here\"\n", 1,
 	    "`hook-user': \"no-such-user-here\" is no user of this machine" },
 	{ "hook-user = 4294967295\n", 1, "`hook-user': \"4294967295\" is out of range" },
@@ -270,6 +273,30 @@ static const struct {
 	    3, "\"J\" and \"K\" are one user" },
 	{ "officer \"J\" { user = 1 }\n", 1, "no such option 'officer'" },
 };
+
+static const struct {
+	const char *text, *words;
+} fingerprints[] = {
+	{ "", "is not 64 hexadecimal digits" },
+	{ "0011", "is not 64 hexadecimal digits" },
+	{ PIN "0", "has more than 64 hexadecimal digits" },
+	{ "g0112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
+	    "is not 64 hexadecimal digits" },
+};
+
+static void
+test_conf_refuses_what_is_no_fingerprint(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(fingerprints) / sizeof(fingerprints[0]); i++) {
+		CLEANUP(buffer_release) struct buffer text = { 0 }, why = { 0 };
+		struct conf *c = NULL;
+
+		buffer_printf(&text, "directory-key = \"%s\"\n", fingerprints[i].text);
+		assert_int_equal(load(buffer_text(&text), &c, &why), ERR_CONFIG);
+		assert_non_null(strstr(buffer_text(&why), fingerprints[i].words));
+	}
+}
 
 static void
 test_conf_names_what_is_wrong_with_its_line(void **state)
@@ -450,6 +477,7 @@ main(void)
 		cmocka_unit_test(test_conf_smallest_file_gets_defaults),
 		cmocka_unit_test(test_conf_whole_file_is_understood),
 		cmocka_unit_test(test_conf_fingerprint_is_taken_in_groups_and_either_case),
+		cmocka_unit_test(test_conf_refuses_what_is_no_fingerprint),
 		cmocka_unit_test(test_conf_names_what_is_wrong_with_its_line),
 		cmocka_unit_test(test_conf_misses_what_is_required),
 		cmocka_unit_test(test_conf_takes_values_at_their_limits),
