@@ -20,6 +20,7 @@
 #include "daemon/address.h"
 #include "daemon/link.h"
 #include "proto/limits.h"
+#include "tests/fixtures.h"
 
 /* The loop: everything of daemon/loop.h that link.c uses, with a clock that stands. */
 
@@ -167,6 +168,7 @@ pass(int64_t ms)
 /* An owner that notes what it is told. */
 struct owner {
 	struct link *l;
+	const char *peer; /* who is to be at the other end; NULL: nobody, it is local */
 	unsigned opened, drained, closed, frames;
 	struct buffer got; /* all frames, each with its length */
 	enum err why;
@@ -181,7 +183,7 @@ on_opened(void *arg, struct link *l, const char *peer)
 	struct owner *o = arg;
 
 	assert_ptr_equal(l, o->l);
-	assert_string_equal(peer, "");
+	assert_string_equal(peer, o->peer != NULL ? o->peer : "");
 	o->opened++;
 	if (o->close_in_opened) {
 		link_close(l);
@@ -665,6 +667,322 @@ test_listener_rests_when_descriptors_run_out(void **state)
 	owner_end(&client, -1);
 }
 
+/* TLS over loopback: gb dials ke. */
+struct wire {
+	struct fixture *f;
+	struct tls_context *gb, *ke;
+	struct owner client, server;
+	struct listener *listener;
+	int listen_fd;
+	char address[ADDRESS_TEXT_BYTES];
+	enum err verdict; /* of the server's judge */
+};
+
+static enum err
+judge_at_server(void *arg, const struct cert *peer)
+{
+	const struct wire *w = arg;
+
+	assert_string_equal(cert_name(peer), "gb");
+	return w->verdict;
+}
+
+static enum err
+judge_at_client(void *arg, const struct cert *peer)
+{
+	(void)arg;
+	return strcmp(cert_name(peer), "ke") == 0 ? OK : ERR_IDENTITY;
+}
+
+static void
+take_tls_peer(void *arg, int fd, const char *address)
+{
+	struct wire *w = arg;
+
+	assert_true(strncmp(address, "127.0.0.1:", 10) == 0);
+	assert_null(w->server.l);
+	w->server.l =
+	    link_accept(&the_loop, w->ke, fd, judge_at_server, w, &owner_events, &w->server);
+	assert_string_equal(link_address(w->server.l), address);
+}
+
+static int
+wire_up(void **state)
+{
+	struct wire *w = xalloc(sizeof(*w));
+	struct address a = { .len = sizeof(struct sockaddr_in) };
+	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+
+	w->f = fixture_new();
+	the_loop.now.utc_ms = FIXTURE_NOW_MS;
+	the_loop.now.mono_ms += 1000;
+	assert_int_equal(tls_context_new(fixture_cert(w->f, "gb", USE_TLS),
+			     fixture_key(w->f, "gb", USE_TLS), &w->gb),
+	    OK);
+	assert_int_equal(tls_context_new(fixture_cert(w->f, "ke", USE_TLS),
+			     fixture_key(w->f, "ke", USE_TLS), &w->ke),
+	    OK);
+	w->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	assert_return_code(bind(w->listen_fd, (struct sockaddr *)&v4, sizeof(v4)), errno);
+	assert_return_code(listen(w->listen_fd, 8), errno);
+	assert_return_code(getsockname(w->listen_fd, (struct sockaddr *)&a.at, &a.len), errno);
+	address_print(&a, w->address);
+	w->listener = listener_new(&the_loop, w->listen_fd, take_tls_peer, w);
+	w->client.peer = "ke";
+	w->server.peer = "gb";
+	*state = w;
+	return 0;
+}
+
+static int
+wire_down(void **state)
+{
+	struct wire *w = *state;
+
+	listener_free(w->listener);
+	(void)close(w->listen_fd);
+	if (w->server.l != NULL)
+		link_close(w->server.l);
+	buffer_release(&w->server.got);
+	owner_end(&w->client, -1);
+	tls_context_free(w->gb);
+	tls_context_free(w->ke);
+	fixture_free(w->f);
+	free(w);
+	return 0;
+}
+
+static void
+dial_wire(struct wire *w)
+{
+	w->client.l =
+	    link_dial(&the_loop, w->gb, w->address, judge_at_client, w, &owner_events, &w->client);
+	pump();
+}
+
+/* A plain TCP connection of a peer that misbehaves. */
+static int
+dial_raw(struct wire *w)
+{
+	struct address a;
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_int_equal(address_parse(w->address, &a), OK);
+	assert_return_code(connect(fd, (struct sockaddr *)&a.at, a.len), errno);
+	assert_return_code(fcntl(fd, F_SETFL, O_NONBLOCK), errno);
+	pump();
+	assert_non_null(w->server.l);
+	return fd;
+}
+
+static void
+test_tls_link_names_its_peer_and_carries_frames(void **state)
+{
+	struct wire *w = *state;
+	struct buffer many = { 0 };
+
+	dial_wire(w);
+	assert_int_equal(w->client.opened, 1);
+	assert_int_equal(w->server.opened, 1);
+	assert_string_equal(link_address(w->client.l), w->address);
+	assert_int_equal(link_peer_uid(w->server.l), (uid_t)-1);
+	for (unsigned i = 0; i < 40; i++)
+		add_frame(&many, i % 3 == 0 ? FRAME_MAX_BYTES : i + 1, (uint8_t)i);
+	link_send(w->client.l, buffer_bytes(&many));
+	link_send(w->server.l, buffer_bytes(&many));
+	pump();
+	assert_int_equal(w->client.frames, 40);
+	assert_int_equal(w->server.frames, 40);
+	assert_true(bytes_equal(buffer_bytes(&many), buffer_bytes(&w->server.got)));
+	assert_true(bytes_equal(buffer_bytes(&many), buffer_bytes(&w->client.got)));
+	assert_int_equal(w->client.drained, 1);
+	assert_int_equal(link_queued_bytes(w->client.l), 0);
+	buffer_release(&many);
+}
+
+static void
+test_tls_link_paused_keeps_what_tls_holds(void **state)
+{
+	struct wire *w = *state;
+	struct buffer many = { 0 };
+
+	w->server.pause_at = 3;
+	dial_wire(w);
+	for (unsigned i = 0; i < 10; i++)
+		add_frame(&many, 3000, (uint8_t)i);
+	link_send(w->client.l, buffer_bytes(&many));
+	pump();
+	assert_int_equal(w->server.frames, 3);
+	pass(2 * FRAME_TIMEOUT_MS);
+	assert_int_equal(w->server.closed, 0);
+	link_pause(w->server.l, false);
+	pump();
+	assert_int_equal(w->server.frames, 10);
+	buffer_release(&many);
+}
+
+static void
+test_tls_link_closing_sends_what_is_queued(void **state)
+{
+	struct wire *w = *state;
+	struct buffer many = { 0 };
+
+	dial_wire(w);
+	for (unsigned i = 0; i < 10; i++)
+		add_frame(&many, FRAME_MAX_BYTES, (uint8_t)i);
+	link_send(w->client.l, buffer_bytes(&many));
+	link_close(w->client.l);
+	w->client.l = NULL;
+	pump();
+	assert_int_equal(w->server.frames, 10);
+	assert_int_equal(w->server.closed, 1);
+	assert_int_equal(w->server.why, ERR_CLOSED);
+	buffer_release(&many);
+}
+
+static void
+test_tls_link_refused_by_the_judge_is_never_open(void **state)
+{
+	static const enum err verdicts[] = { ERR_UNKNOWN_KEY, ERR_REVOKED, ERR_EXPIRED,
+		ERR_IDENTITY };
+	struct wire *w = *state;
+
+	for (size_t i = 0; i < sizeof(verdicts) / sizeof(verdicts[0]); i++) {
+		w->client.opened = w->client.closed = w->server.closed = 0;
+		w->verdict = verdicts[i];
+		dial_wire(w);
+		assert_int_equal(w->server.opened, 0);
+		assert_int_equal(w->server.frames, 0);
+		assert_int_equal(w->server.closed, 1);
+		assert_int_equal(w->server.why, verdicts[i]);
+		assert_int_equal(w->client.closed, 1);
+	}
+}
+
+static void
+test_tls_link_to_somebody_else_is_never_open(void **state)
+{
+	struct wire *w = *state;
+
+	tls_context_free(w->ke); /* it presents itself as so now */
+	assert_int_equal(tls_context_new(fixture_cert(w->f, "so", USE_TLS),
+			     fixture_key(w->f, "so", USE_TLS), &w->ke),
+	    OK);
+	dial_wire(w);
+	assert_int_equal(w->client.opened, 0);
+	assert_int_equal(w->client.closed, 1);
+	assert_int_equal(w->client.why, ERR_IDENTITY);
+	assert_int_equal(w->server.opened, 0);
+}
+
+static void
+test_tls_link_slow_handshake_has_one_deadline(void **state)
+{
+	struct wire *w = *state;
+	int fd = dial_raw(w);
+
+	put(fd, "\x16\x03\x01\x02\x00\x01", 6); /* the beginning of a ClientHello */
+	for (unsigned i = 0; i < 9; i++) { /* a byte now and then does not help */
+		pass(HANDSHAKE_TIMEOUT_MS / 10);
+		put(fd, "\0", 1);
+		pump();
+	}
+	pass(HANDSHAKE_TIMEOUT_MS / 10 - 1);
+	assert_int_equal(w->server.closed, 0);
+	pass(1);
+	assert_int_equal(w->server.closed, 1);
+	assert_int_equal(w->server.why, ERR_TIMEOUT);
+	(void)close(fd);
+}
+
+static void
+test_tls_link_silent_peer_at_connect_times_out(void **state)
+{
+	struct wire *w = *state;
+
+	listener_free(w->listener); /* nobody accepts, the kernel alone does */
+	w->listener = NULL;
+	dial_wire(w);
+	pass(HANDSHAKE_TIMEOUT_MS - 1);
+	assert_int_equal(w->client.closed, 0);
+	pass(1);
+	assert_int_equal(w->client.closed, 1);
+	assert_int_equal(w->client.why, ERR_TIMEOUT);
+}
+
+static const struct {
+	const char *bytes;
+	size_t len;
+} garbage[] = {
+	{ "GET / HTTP/1.1\r\n\r\n", 18 },
+	{ "\0\0\0\0\0\0\0\0\0\0", 10 },
+	{ "\0\0\0\5hello", 9 },
+	/* a ClientHello of TLS 1.2: no supported_versions */
+	{ "\x16\x03\x01\x00\x2d\x01\x00\x00\x29\x03\x03"
+	  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	  "\x00\x00\x02\xc0\x2b\x01\x00",
+	    50 },
+	{ "\x15\x03\x03\x00\x02\x02\x28", 7 },
+	{ "\x16\x03\x01\xff\xff", 5 },
+};
+
+static void
+test_tls_link_garbage_ends_it_before_any_frame(void **state)
+{
+	struct wire *w = *state;
+
+	for (size_t i = 0; i < sizeof(garbage) / sizeof(garbage[0]); i++) {
+		int fd;
+
+		w->server.closed = 0;
+		fd = dial_raw(w);
+		put(fd, garbage[i].bytes, garbage[i].len);
+		pump();
+		if (w->server.closed == 0) { /* it looks like a beginning yet */
+			(void)shutdown(fd, SHUT_WR);
+			pump();
+		}
+		assert_int_equal(w->server.closed, 1);
+		assert_int_equal(w->server.why, ERR_TLS);
+		assert_int_equal(w->server.opened, 0);
+		assert_int_equal(w->server.frames, 0);
+		(void)close(fd);
+	}
+}
+
+static void
+test_tls_dial_failures_arrive_later(void **state)
+{
+	static const char *const addresses[] = { "localhost:1", "127.0.0.1", "", "127.0.0.1:1" };
+	struct wire *w = *state;
+
+	for (size_t i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++) {
+		w->client.closed = 0;
+		w->client.l = link_dial(
+		    &the_loop, w->gb, addresses[i], judge_at_client, w, &owner_events, &w->client);
+		assert_non_null(w->client.l);
+		assert_int_equal(w->client.closed, 0);
+		pump();
+		assert_int_equal(w->client.closed, 1);
+		assert_int_equal(w->client.why, i < 3 ? ERR_VALUE : ERR_UNREACHABLE);
+	}
+}
+
+static void
+test_links_end_with_their_loop(void **state)
+{
+	struct wire *w = *state;
+
+	dial_wire(w);
+	link_send(w->client.l, (struct bytes){ (const uint8_t *)"\0\0\0\5hello", 9 });
+	link_close(w->client.l);
+	w->client.l = NULL;
+	links_end(&the_loop); /* a last try, and gone */
+	pump();
+	assert_int_equal(w->server.frames, 1);
+	assert_int_equal(w->server.closed, 1);
+}
+
 int
 main(void)
 {
@@ -685,6 +1003,25 @@ main(void)
 		cmocka_unit_test(test_link_dial_may_be_closed_before_it_failed),
 		cmocka_unit_test(test_listener_accepts_and_links_talk),
 		cmocka_unit_test(test_listener_rests_when_descriptors_run_out),
+		cmocka_unit_test_setup_teardown(
+		    test_tls_link_names_its_peer_and_carries_frames, wire_up, wire_down),
+		cmocka_unit_test_setup_teardown(
+		    test_tls_link_paused_keeps_what_tls_holds, wire_up, wire_down),
+		cmocka_unit_test_setup_teardown(
+		    test_tls_link_closing_sends_what_is_queued, wire_up, wire_down),
+		cmocka_unit_test_setup_teardown(
+		    test_tls_link_refused_by_the_judge_is_never_open, wire_up, wire_down),
+		cmocka_unit_test_setup_teardown(
+		    test_tls_link_to_somebody_else_is_never_open, wire_up, wire_down),
+		cmocka_unit_test_setup_teardown(
+		    test_tls_link_slow_handshake_has_one_deadline, wire_up, wire_down),
+		cmocka_unit_test_setup_teardown(
+		    test_tls_link_silent_peer_at_connect_times_out, wire_up, wire_down),
+		cmocka_unit_test_setup_teardown(
+		    test_tls_link_garbage_ends_it_before_any_frame, wire_up, wire_down),
+		cmocka_unit_test_setup_teardown(
+		    test_tls_dial_failures_arrive_later, wire_up, wire_down),
+		cmocka_unit_test_setup_teardown(test_links_end_with_their_loop, wire_up, wire_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
