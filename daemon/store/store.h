@@ -47,6 +47,7 @@ void sim_disk_fail(struct sim_disk *d, unsigned nth);
 enum err store_open_sim(struct sim_disk *d, const struct store_layout *layout, struct store **out)
     MUST_CHECK;
 
+/* NULL too. No transaction may be open. */
 void store_close(struct store *s);
 
 /* The write batch: one at a time, in one thread. */
@@ -100,5 +101,11 @@ enum err store_check(struct store *s,
     MUST_CHECK;
 /* A compacted copy KIND.mdb into the folder DIR, while the store is in use. ERR_EXISTS, ERR_IO. */
 enum err store_copy(struct store *s, const char *dir) MUST_CHECK;
+
+/* A restored copy is an old one: mark it, so that its owner begins a new
+ * incarnation when it next opens it. */
+enum err store_mark_restored(struct store *s) MUST_CHECK;
+/* In a write batch: whether the store was marked; takes the mark off. */
+bool store_take_restored(struct txn *t);
 
 #endif
