@@ -20,11 +20,12 @@
 #include "proto/ids.h"
 #include "proto/limits.h"
 
+#define EVENT_MAX_BYTES 15
 #define KIND_MAX_BYTES 64
 
 struct hook { /* one that waits */
 	char *program;
-	char event[16];
+	char event[EVENT_MAX_BYTES + 1];
 	char id[ID_TEXT_BYTES];
 	char kind[KIND_MAX_BYTES + 1];
 	struct hook *next;
@@ -188,20 +189,14 @@ is_word(const char *text, size_t most)
 	return strlen(text) <= most && text[0] != '-' && text[strspn(text, good)] == '\0';
 }
 
-static bool
-is_event(const char *text)
-{
-	return strcmp(text, "new") == 0 || strcmp(text, "due") == 0 || strcmp(text, "alarm") == 0;
-}
-
 enum err
 hooks_run(struct hooks *h, const char *program, const char *event, const char *id, const char *kind)
 {
 	struct hook *made;
 	struct id parsed;
 
-	if (!is_event(event) || (*id != '\0' && id_parse(id, &parsed) != OK) ||
-	    !is_word(kind, KIND_MAX_BYTES))
+	if (*event == '\0' || !is_word(event, EVENT_MAX_BYTES) ||
+	    (*id != '\0' && id_parse(id, &parsed) != OK) || !is_word(kind, KIND_MAX_BYTES))
 		return ERR_VALUE;
 	if (h->waiting >= HOOKS_WAITING_MAX)
 		return ERR_QUEUE_FULL;
