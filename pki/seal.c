@@ -51,8 +51,8 @@ padding_for(size_t gap, size_t *padding)
 	return false;
 }
 
-static enum err
-choose_padding(size_t size, size_t *padding)
+enum err
+content_padding(size_t size, size_t *padding)
 {
 	for (size_t target = CONTENT_PAD_MIN_BYTES; target <= CONTENT_MAX_BYTES; target *= 2)
 		if (size <= target && padding_for(target - size, padding))
@@ -71,7 +71,7 @@ content_sign(Citex__Content *content, const struct private_key *key, int64_t now
 	enum err e;
 
 	content->padding = (ProtobufCBinaryData){ 0, NULL };
-	e = choose_padding(protobuf_c_message_get_packed_size(&content->base), &padding);
+	e = content_padding(protobuf_c_message_get_packed_size(&content->base), &padding);
 	if (e == OK) {
 		zeros = xalloc(padding);
 		content->padding = (ProtobufCBinaryData){ padding, zeros };

@@ -15,6 +15,10 @@
 enum err content_sign(Citex__Content *content, const struct private_key *key, int64_t now_ms,
     struct buffer *signed_data) MUST_CHECK;
 
+/* The length of padding that brings an encoding of SIZE bytes to the next possible power of two;
+ * its field's own bytes count too, so sometimes the one after it. ERR_TOO_LARGE. */
+enum err content_padding(size_t size, size_t *padding) MUST_CHECK;
+
 struct seal_draft {
 	struct id envelope_id;
 	const char *author, *addressee;
