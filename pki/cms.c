@@ -162,8 +162,6 @@ cms_sign(const struct private_key *key, struct bytes content, int64_t signing_ti
 	struct bytes attributes;
 	enum err e;
 
-	if (public == NULL)
-		return ERR_CRYPTO;
 	public_key_id(public, key_id);
 	e = attributes_write(content, signing_time_ms, &a);
 	if (e != OK)
@@ -568,8 +566,7 @@ cms_opener_new(const struct private_key *key, struct cms_opener **out)
 {
 	CLEANUP(public_key_drop) struct public_key *public = private_key_public(key);
 	struct cms_opener *o = xalloc(sizeof(*o));
-	enum err e = public == NULL ? ERR_CRYPTO
-				    : secret_init(&o->memory, CACHE_ROWS * sizeof(struct agreed));
+	enum err e = secret_init(&o->memory, CACHE_ROWS * sizeof(struct agreed));
 
 	if (e != OK) {
 		free(o);

@@ -22,15 +22,16 @@
 #define POINT_BYTES 65
 #define SCRYPT_N (1U << 14) /* OpenSSL reads no more than 32 MiB of it from a file */
 
-struct private_key {
-	EVP_PKEY *evp;
-};
-
 struct public_key {
 	EVP_PKEY *evp;
 	atomic_uint refs;
 	uint8_t id[KEY_ID_BYTES];
 	uint8_t digest[DIGEST_BYTES];
+};
+
+struct private_key {
+	EVP_PKEY *evp;
+	struct public_key *public; /* made once: it costs as much as a signature */
 };
 
 EVP_PKEY *
@@ -73,16 +74,6 @@ static const uint8_t spki_front[] = { 0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 
 	0x00 };
 
 enum err
-private_key_take(EVP_PKEY *key, struct private_key **out)
-{
-	if (!is_p256(key))
-		return ERR_MALFORMED;
-	*out = xalloc(sizeof(**out));
-	(*out)->evp = key;
-	return OK;
-}
-
-enum err
 public_key_take(EVP_PKEY *key, struct public_key **out)
 {
 	uint8_t point[POINT_BYTES];
@@ -96,6 +87,46 @@ public_key_take(EVP_PKEY *key, struct public_key **out)
 	SHA1(point, sizeof(point), k->id);
 	sha256_two(BYTES_OF(spki_front), BYTES_OF(point), k->digest);
 	*out = k;
+	return OK;
+}
+
+enum err
+public_key_from_point(struct bytes point, struct public_key **out)
+{
+	EVP_PKEY *key = NULL;
+	CLEANUP(pkey_ctx_drop) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
+	OSSL_PARAM params[] = {
+		OSSL_PARAM_construct_utf8_string(
+		    OSSL_PKEY_PARAM_GROUP_NAME, (char *)(uintptr_t) "prime256v1", 0),
+		OSSL_PARAM_construct_octet_string(
+		    OSSL_PKEY_PARAM_PUB_KEY, (void *)(uintptr_t)point.at, point.len),
+		OSSL_PARAM_END,
+	};
+	enum err e = ERR_MALFORMED;
+
+	if (point.len != POINT_BYTES || point.at[0] != 0x04)
+		return ERR_MALFORMED;
+	if (ctx != NULL && EVP_PKEY_fromdata_init(ctx) == 1 &&
+	    EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_PUBLIC_KEY, params) == 1)
+		e = public_key_take(key, out);
+	if (e != OK)
+		EVP_PKEY_free(key);
+	ERR_clear_error();
+	return e;
+}
+
+enum err
+private_key_take(EVP_PKEY *key, struct private_key **out)
+{
+	uint8_t point[POINT_BYTES];
+	struct public_key *public;
+
+	if (!is_p256(key) || point_of(key, point) != OK ||
+	    public_key_from_point(BYTES_OF(point), &public) != OK)
+		return ERR_MALFORMED;
+	*out = xalloc(sizeof(**out));
+	(*out)->evp = key;
+	(*out)->public = public;
 	return OK;
 }
 
@@ -122,6 +153,7 @@ private_key_free(struct private_key *k)
 	if (k == NULL)
 		return;
 	EVP_PKEY_free(k->evp); /* OpenSSL wipes the number */
+	public_key_free(k->public);
 	free(k);
 }
 
@@ -134,12 +166,7 @@ private_key_drop(struct private_key **k)
 struct public_key *
 private_key_public(const struct private_key *k)
 {
-	uint8_t point[POINT_BYTES];
-	struct public_key *out = NULL;
-
-	if (point_of(k->evp, point) != OK || public_key_from_point(BYTES_OF(point), &out) != OK)
-		return NULL;
-	return out;
+	return public_key_ref(k->public);
 }
 
 static int
@@ -245,31 +272,6 @@ private_key_save(const struct private_key *k, const char *path, const struct sec
 		return e;
 	len = BIO_get_mem_data(bio, &at);
 	return file_create(path, (struct bytes){ (const uint8_t *)at, (size_t)len }, 0600);
-}
-
-enum err
-public_key_from_point(struct bytes point, struct public_key **out)
-{
-	EVP_PKEY *key = NULL;
-	CLEANUP(pkey_ctx_drop) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
-	OSSL_PARAM params[] = {
-		OSSL_PARAM_construct_utf8_string(
-		    OSSL_PKEY_PARAM_GROUP_NAME, (char *)(uintptr_t) "prime256v1", 0),
-		OSSL_PARAM_construct_octet_string(
-		    OSSL_PKEY_PARAM_PUB_KEY, (void *)(uintptr_t)point.at, point.len),
-		OSSL_PARAM_END,
-	};
-	enum err e = ERR_MALFORMED;
-
-	if (point.len != POINT_BYTES || point.at[0] != 0x04)
-		return ERR_MALFORMED;
-	if (ctx != NULL && EVP_PKEY_fromdata_init(ctx) == 1 &&
-	    EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_PUBLIC_KEY, params) == 1)
-		e = public_key_take(key, out);
-	if (e != OK)
-		EVP_PKEY_free(key);
-	ERR_clear_error();
-	return e;
 }
 
 struct public_key *

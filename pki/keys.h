@@ -22,7 +22,7 @@ enum err private_key_save(
     const struct private_key *k, const char *path, const struct secret *passphrase) MUST_CHECK;
 void private_key_free(struct private_key *k);
 void private_key_drop(struct private_key **k);
-/* A new reference to its public half. */
+/* A new reference to its public half; never NULL. */
 struct public_key *private_key_public(const struct private_key *k);
 
 /* From an uncompressed point of 65 bytes, checked to be on the curve; ERR_MALFORMED else. */
