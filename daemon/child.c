@@ -182,7 +182,7 @@ send_control(struct child *c, const Citex__Control *m)
 }
 
 static void
-take_directory(struct child *c, const Citex__DirectoryFile *part)
+take_directory(struct child *c, const Citex__DirectoryBytes *part)
 {
 	buffer_add(&c->directory, bytes_of_pb(part->data));
 	if (!part->last)

@@ -447,7 +447,7 @@ tell_level(struct supervisor *s, struct process *p)
 static void
 tell_directory_part(struct process *post, struct bytes data, bool last)
 {
-	Citex__DirectoryFile part = CITEX__DIRECTORY_FILE__INIT;
+	Citex__DirectoryBytes part = CITEX__DIRECTORY_BYTES__INIT;
 	Citex__Control m = CITEX__CONTROL__INIT;
 
 	part.data = (ProtobufCBinaryData){ data.len, (uint8_t *)(uintptr_t)data.at };

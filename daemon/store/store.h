@@ -102,6 +102,11 @@ enum err store_check(struct store *s,
 /* A compacted copy KIND.mdb into the folder DIR, while the store is in use. ERR_EXISTS, ERR_IO. */
 enum err store_copy(struct store *s, const char *dir) MUST_CHECK;
 
+/* The same of the store in FROM, which another process may have open. ERR_NOT_FOUND. WHY (200
+ * bytes) says it in words. */
+enum err store_copy_beside(
+    const char *from, const struct store_layout *layout, const char *dir, char *why) MUST_CHECK;
+
 /* A restored copy is an old one: mark it, so that its owner begins a new
  * incarnation when it next opens it. */
 enum err store_mark_restored(struct store *s) MUST_CHECK;

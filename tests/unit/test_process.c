@@ -362,7 +362,7 @@ static void
 test_process_takes_a_directory_in_parts(void **state)
 {
 	static uint8_t data[60000];
-	Citex__DirectoryFile part = CITEX__DIRECTORY_FILE__INIT;
+	Citex__DirectoryBytes part = CITEX__DIRECTORY_BYTES__INIT;
 	Citex__Control m = CITEX__CONTROL__INIT;
 	struct world *w = *state;
 
