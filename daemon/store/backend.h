@@ -5,7 +5,7 @@
 #include "daemon/store/store.h"
 
 /* What a backend gives to store.c: raw tables of bytes. Table 0 is store.c's
- * own (`meta'); the layout's tables follow. Only store.c calls these. */
+ * own; the layout's tables follow. Only store.c calls these. */
 struct backend; /* an open environment */
 struct btxn;
 struct bcursor;

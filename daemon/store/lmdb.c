@@ -19,6 +19,7 @@
 
 #define WHY_BYTES 200
 #define READERS_MAX 32
+#define OWN_TABLE ".store" /* no layout has a table of this name */
 #ifndef FUSE_SUPER_MAGIC
 #define FUSE_SUPER_MAGIC 0x65735546
 #endif
@@ -387,7 +388,7 @@ open_tables(struct backend *b, const struct store_layout *layout)
 	b->dbis = xalloc_array(count, sizeof(*b->dbis));
 	for (unsigned i = 0; rc == 0 && i < count; i++)
 		rc = mdb_dbi_open(
-		    txn, i == 0 ? "meta" : layout->tables[i - 1], MDB_CREATE, &b->dbis[i]);
+		    txn, i == 0 ? OWN_TABLE : layout->tables[i - 1], MDB_CREATE, &b->dbis[i]);
 	if (rc == 0)
 		return error_of(mdb_txn_commit(txn));
 	mdb_txn_abort(txn);
