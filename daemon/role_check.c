@@ -3,6 +3,8 @@
  * asks, because it reads keys, certificates and a directory, and nothing of
  * that belongs into the supervisor. Not here: the file's own mistakes (conf.c). */
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>

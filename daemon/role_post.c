@@ -11,6 +11,7 @@
 #include "daemon/roles.h"
 #include "pki/directory_file.h"
 #include "pki/ossl.h"
+#include "proto/decode.h"
 
 struct role {
 	struct child *child;
@@ -161,13 +162,13 @@ make_post(struct role *r)
 static void
 on_directory(void *arg, struct bytes file)
 {
-	CLEANUP(buffer_release) struct buffer contents = { 0 };
 	struct role *r = arg;
 	Citex__SignedHead *head = NULL;
+	struct bytes contents;
 	enum err e = directory_file_parse(file, &head, &contents);
 
 	if (e == OK)
-		e = post_directory_offered(r->post, head, buffer_bytes(&contents));
+		e = post_directory_offered(r->post, head, contents);
 	if (e != OK)
 		log_event(LEVEL_WARNING, "directory-not-taken", LOG_ERR(e));
 	proto_free((ProtobufCMessage *)head);
