@@ -350,6 +350,24 @@ restore_store(const struct conf *c, const struct store_layout *layout, const cha
 	return e;
 }
 
+/* The store's key comes before the store: a store without its key is of no use to anybody. */
+static enum err
+bring_key(const struct conf *c, const char *from, const char *to, struct buffer *why)
+{
+	CLEANUP(buffer_wipe) struct buffer wanted = { 0 }, there = { 0 };
+	char source[PATH_BYTES], target[PATH_BYTES];
+	struct stat st;
+
+	join(source, from, BOOK_KEY);
+	join(target, to, BOOK_KEY);
+	if (stat(target, &st) != 0)
+		return bring(c, from, to, BOOK_KEY, why);
+	if (file_read(source, KIB, &wanted) == OK && file_read(target, KIB, &there) == OK &&
+	    bytes_equal(buffer_bytes(&wanted), buffer_bytes(&there)))
+		return OK;
+	return wrong(why, ERR_EXISTS, target, "there is another key already; move it away first");
+}
+
 static enum err
 restore_office(
     const struct conf *c, const struct conf_authority *a, const char *dir, struct buffer *why)
@@ -366,8 +384,8 @@ restore_office(
 	if (e == OK)
 		e = make_owned_folder(c, to, why);
 	if (e == OK)
-		e = restore_store(c, &book_layout, from, to, a->store_limit_bytes, why);
-	return e == OK ? bring(c, from, to, BOOK_KEY, why) : e;
+		e = bring_key(c, from, to, why);
+	return e == OK ? restore_store(c, &book_layout, from, to, a->store_limit_bytes, why) : e;
 }
 
 /* ERR_LOCKED while a daemon works in the state folder. */
