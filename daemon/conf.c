@@ -451,8 +451,7 @@ _Static_assert(SETTINGS <= 64, "struct parse keeps one bit for each");
 /* Errors */
 
 /* libconfuse calls this with its own messages and with ours. */
-static void
-note_error(cfg_t *cfg, const char *fmt, va_list ap)
+static void PRINTF(2, 0) note_error(cfg_t *cfg, const char *fmt, va_list ap)
 {
 	char text[512];
 

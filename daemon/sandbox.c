@@ -246,8 +246,8 @@ allow_memory(scmp_filter_ctx f)
 static int
 allow_own_death(scmp_filter_ctx f)
 {
-	return seccomp_rule_add(
-	    f, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+	return seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+	    SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
 }
 
 static int
@@ -256,7 +256,7 @@ allow_socket(scmp_filter_ctx f, int family)
 	const scmp_datum_t extras = SOCK_NONBLOCK | SOCK_CLOEXEC;
 
 	return seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
-	    SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)family),
+	    SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)family, 0),
 	    SCMP_A1(SCMP_CMP_MASKED_EQ, ~extras & 0xffffffffU, SOCK_STREAM));
 }
 
