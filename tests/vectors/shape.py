@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+chance = os.urandom  # make.py puts a fixed stream here
+ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 ARC = 147698054712042959894840408000355340080
 
 # --- DER ---
@@ -79,6 +81,10 @@ def key_of(scalar):
     return ec.derive_private_key(scalar, ec.SECP256R1())
 
 
+def new_key():
+    return key_of(int.from_bytes(chance(40), "big") % (ORDER - 1) + 1)
+
+
 def point(key):
     public = key if isinstance(key, ec.EllipticCurvePublicKey) else key.public_key()
     return public.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
@@ -107,9 +113,8 @@ def verifies(public, signature, data):
 
 def other_s(signature):
     """(r, n - s): another signature of the same."""
-    n = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
     r, s = utils.decode_dss_signature(signature)
-    return utils.encode_dss_signature(r, n - s)
+    return utils.encode_dss_signature(r, ORDER - s)
 
 # --- SignedData ---
 
@@ -164,8 +169,8 @@ def recipient_info(ephemeral, recipient, cek, ukm, *, version=3, rkid=None, curv
 
 def auth_enveloped(recipient, plain, ukm, *, ephemeral=None, cek=None, nonce=None, version=0, icv=16, tag_len=16,
                    inner=DATA, recipients=1, attrs=b"", cipher=AES256_GCM, after=b"", info=None, **more):
-    ephemeral = ephemeral or ec.generate_private_key(ec.SECP256R1())
-    cek, nonce = cek or os.urandom(32), nonce or os.urandom(12)
+    ephemeral = ephemeral or new_key()
+    cek, nonce = cek or chance(32), nonce or chance(12)
     # pyca takes no short tags: cut what GCM made
     sealed = AESGCM(cek).encrypt(nonce, plain, tlv(0x31, attrs) if attrs else None)
     text, tag = sealed[:-16], sealed[-16:][:tag_len]
@@ -178,7 +183,7 @@ def auth_enveloped(recipient, plain, ukm, *, ephemeral=None, cek=None, nonce=Non
 
 def relabelled(recipient, plain, ukm, cipher=AES256_OFB):
     """The same recipient, the content type moved down to EnvelopedData: the downgrade that leaks plaintext."""
-    ephemeral, cek, iv = ec.generate_private_key(ec.SECP256R1()), os.urandom(32), os.urandom(16)
+    ephemeral, cek, iv = new_key(), chance(32), chance(16)
     mode = modes.OFB(iv) if cipher == AES256_OFB else modes.CBC(iv)
     padded = plain if cipher == AES256_OFB else plain + bytes([16 - len(plain) % 16]) * (16 - len(plain) % 16)
     enc = Cipher(algorithms.AES(cek), mode).encryptor()
