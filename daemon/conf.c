@@ -217,20 +217,32 @@ take_duration(const struct setting *s, const char *word, void *to)
 	return check_range(s, ms);
 }
 
+/* How many bits to shift by for K, M, G, T, with or without iB; -1: it is none of them. */
+static int
+unit_shift(const char *unit)
+{
+	static const char letters[] = "KMGT";
+	const char *letter = *unit != '\0' ? strchr(letters, *unit) : NULL;
+
+	if (*unit == '\0')
+		return 0;
+	if (letter == NULL || (unit[1] != '\0' && strcmp(unit + 1, "iB") != 0))
+		return -1;
+	return 10 * (int)(letter - letters + 1);
+}
+
 static const char *
 take_size(const struct setting *s, const char *word, void *to)
 {
-	static const char letters[] = "KMGT";
 	size_t n = strspn(word, "0123456789");
-	const char *letter = word[n] == '\0' ? NULL : strchr(letters, word[n]);
+	int shift = unit_shift(word + n);
 	int64_t value = 0;
 
-	if (n == 0 || n > 15 || (word[n] != '\0' && (letter == NULL || word[n + 1] != '\0')))
+	if (n == 0 || n > 15 || shift < 0)
 		return "is not a size like 512M or 16G";
 	for (size_t i = 0; i < n; i++)
 		value = value * 10 + (word[i] - '0');
-	if (letter != NULL &&
-	    __builtin_mul_overflow(value, (int64_t)1 << (10 * (letter - letters + 1)), &value))
+	if (__builtin_mul_overflow(value, (int64_t)1 << shift, &value))
 		return "is out of range";
 	*(uint64_t *)to = (uint64_t)value;
 	return check_range(s, value);

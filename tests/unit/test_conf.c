@@ -233,6 +233,7 @@ static const struct {
 	{ "store-limit = 999999999999999T\n", 1,
 	    "`store-limit': \"999999999999999T\" is out of range" },
 	{ "store-limit = 16GB\n", 1, "`store-limit': \"16GB\" is not a size like 512M or 16G" },
+	{ "store-limit = 16GiBs\n", 1, "`store-limit': \"16GiBs\" is not a size like 512M or 16G" },
 	{ "store-limit = \"\"\n", 1, "`store-limit': \"\" is not a size like 512M or 16G" },
 	{ "store-limit = -1\n", 1, "`store-limit': \"-1\" is not a size like 512M or 16G" },
 	{ "retry-first = 9ms\n", 1, "`retry-first': \"9ms\" is out of range" },
@@ -346,8 +347,9 @@ static void
 test_conf_takes_values_at_their_limits(void **state)
 {
 	static const char *const lines[] = { "store-limit = 1M\n", "store-limit = 1048576\n",
-		"store-limit = 64T\n", "retry-first = 10ms\n", "retry-first = 60s\n",
-		"retry-max = 15m\n", "retry-first = 10ms\nretry-max = 10ms\n",
+		"store-limit = 64T\n", "store-limit = \"8MiB\"\n", "retry-first = 10ms\n",
+		"retry-first = 60s\n", "retry-max = 15m\n",
+		"retry-first = 10ms\nretry-max = 10ms\n",
 		"listen = {\"0.0.0.0:65535\", \"[::]:1\"}\n" };
 
 	(void)state;
