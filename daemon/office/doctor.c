@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Checks in words that an officer can act on. The ways are tested by the post,
+ * a few at a time; the clock is judged by what the other nodes say of theirs:
+ * the middle of all differences, so that one wrong clock elsewhere is not ours. */
+#include "daemon/office/doctor.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/office/view.h"
+
+#define PROBES_AT_ONCE 16
+#define CERTIFICATE_WARN_MS (30 * DAY_MS)
+#define CLOCK_WRONG_MS (60 * SECOND_MS)
+#define WORDS_BYTES 400
+
+struct examination {
+	struct office *office;
+	Citex__DoctorView *view;
+	void (*done)(void *arg, const Citex__DoctorView *v);
+	void *arg;
+	size_t next; /* node of the directory */
+	struct directory *directory; /* referenced; NULL: none */
+	unsigned waiting; /* probes */
+	int64_t *offsets_ms; /* of other clocks to ours */
+	size_t offset_count;
+	bool stepping;
+};
+
+PRINTF(5, 6)
+static void
+add(struct examination *x, const char *what, bool good, const char *mend, const char *fmt, ...)
+{
+	Citex__Check *c = message_new(&citex__check__descriptor);
+	char reason[WORDS_BYTES];
+	va_list args;
+	va_start(args, fmt);
+	(void)vsnprintf(reason, sizeof(reason), fmt, args);
+	va_end(args);
+	text_set(&c->what, what);
+	c->good = good;
+	text_set(&c->reason, reason);
+	text_set(&c->mend, good ? "" : mend);
+	message_add(&x->view->checks, &x->view->n_checks, c);
+}
+
+static int64_t
+now_ms(struct examination *x)
+{
+	return loop_now(office_loop(x->office)).utc_ms;
+}
+
+static void
+check_post(struct examination *x)
+{
+	bool good = office_has_post(x->office);
+	add(x, "post", good, "start citexd again; if it stays, its log says why", "%s",
+	    good ? "connected" : "not connected: nothing leaves and nothing comes in");
+}
+
+static void
+check_directory(struct examination *x)
+{
+	char date[TIME_TEXT_BYTES];
+	if (x->directory == NULL) {
+		add(x, "directory", false,
+		    "get the directory file from the Secretariat: citex-pki directory install FILE",
+		    "there is none: nobody can be written to");
+		return;
+	}
+	bool stale = directory_is_stale(x->directory, now_ms(x));
+	date_print((int64_t)directory_head(x->directory)->fresh_until, date);
+	add(x, "directory", !stale,
+	    "ask the Secretariat for a new one: citex-pki directory install FILE",
+	    "number %llu, fresh until %s%s", (unsigned long long)directory_number(x->directory),
+	    date, stale ? ": past its time, no new key is accepted" : "");
+}
+
+/* Is one of ours in the directory, live, and for how long? KEYS are the directory's. */
+static void
+check_keys(struct examination *x, const char *what, const struct office_key *ours, size_t our_count,
+    const struct directory_key *keys, size_t count)
+{
+	const struct cert *c = our_count > 0 ? ours[our_count - 1].cert : NULL;
+	const struct directory_key *listed = NULL;
+	char until[TIME_TEXT_BYTES];
+	if (c == NULL) {
+		add(x, what, false, "make them: citex-pki authority", "there is no key");
+		return;
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (memcmp(cert_key_id(keys[i].cert), cert_key_id(c), KEY_ID_BYTES) == 0)
+			listed = &keys[i];
+	}
+	date_print(cert_until_ms(c), until);
+	if (listed == NULL)
+		add(x, what, false,
+		    "send the card to the Secretariat (citex-pki card), and install the next "
+		    "directory",
+		    "the directory does not list our newest key");
+	else if (listed->revoked)
+		add(x, what, false, "make a new one: citex-pki renew", "our newest key is revoked");
+	else
+		add(x, what, cert_until_ms(c) > now_ms(x) + CERTIFICATE_WARN_MS,
+		    "renew it in time (citex-pki renew), and send the card to the Secretariat",
+		    "valid until %s", until);
+}
+
+static void
+check_certificates(struct examination *x)
+{
+	const struct office_config *c = office_config(x->office);
+	const struct directory_authority *a =
+	    x->directory != NULL ? directory_authority(x->directory, c->authority) : NULL;
+	check_keys(x, "signing key", c->signing, c->signing_count, a != NULL ? a->signing : NULL,
+	    a != NULL ? a->signing_count : 0);
+	check_keys(x, "sealing key", c->sealing, c->sealing_count, a != NULL ? a->sealing : NULL,
+	    a != NULL ? a->sealing_count : 0);
+}
+
+static void
+check_store(struct examination *x)
+{
+	struct store *s = book_store(office_book(x->office));
+	uint64_t used = store_used_bytes(s), limit = store_limit_bytes(s);
+	unsigned percent = limit > 0 ? (unsigned)(used * 100 / limit) : 0;
+	add(x, "store", !store_is_low(s),
+	    "raise store-limit in the configuration, or make room on the disk",
+	    "%u %% of %llu MiB in use%s", percent, (unsigned long long)(limit / MIB),
+	    store_is_low(s) ? ": nothing new is accepted" : "");
+}
+
+static void
+check_quarantine(struct examination *x)
+{
+	struct book *b = office_book(x->office);
+	CLEANUP(store_end_drop) struct txn *t = NULL;
+	uint64_t count;
+	if (store_read(book_store(b), &t) != OK) {
+		add(x, "store", false, "see citexd's log", "it cannot be read");
+		return;
+	}
+	count = book_count(b, t, BOX_QUARANTINE);
+	add(x, "quarantine", count == 0, "look at them: citex quarantine", "%llu messages",
+	    (unsigned long long)count);
+}
+
+static void
+check_alarms(struct examination *x)
+{
+	for (const char *const *a = office_alarms(x->office); a != NULL && *a != NULL; a++)
+		add(x, "alarm", false, "tell your administrator", "%s", *a);
+}
+
+static int
+compare_offsets(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+	return x < y ? -1 : x > y;
+}
+
+static void
+check_clock(struct examination *x)
+{
+	int64_t middle, off;
+	if (x->offset_count == 0) {
+		add(x, "clock", true, "", "no other node was there to compare it with");
+		return;
+	}
+	qsort(x->offsets_ms, x->offset_count, sizeof(*x->offsets_ms), compare_offsets);
+	middle = x->offsets_ms[x->offset_count / 2];
+	off = middle < 0 ? -middle : middle;
+	add(x, "clock", off <= CLOCK_WRONG_MS,
+	    "set it: timedatectl set-ntp true; deadlines are counted by it",
+	    "%lld.%lld s %s the other nodes", (long long)(off / 1000),
+	    (long long)(off % 1000 / 100), middle < 0 ? "ahead of" : "behind");
+}
+
+static void
+finish(struct examination *x)
+{
+	check_clock(x);
+	x->done(x->arg, x->view);
+	proto_wipe(&x->view->base);
+	directory_free(x->directory);
+	free(x->offsets_ms);
+	free(x);
+}
+
+static const char *
+mend_of(const char *reason)
+{
+	static const struct {
+		const char *reason, *mend;
+	} mends[] = {
+		{ "unreachable",
+		    "is the network up here? Else it is down there; its focal point is in: "
+		    "citex directory" },
+		{ "timeout", "the line is slow or cut; mail waits and goes by itself" },
+		{ "tls",
+		    "its certificate or ours is not accepted: is the directory the newest one, on "
+		    "both sides?" },
+		{ "certificate", "its certificate is not good: tell its focal point" },
+		{ "expired", "its certificate has ended: tell its focal point" },
+		{ "revoked", "its key was revoked: it needs a new one" },
+		{ "unknown-key", "its key is not in the directory: install the newest one" },
+		{ "identity", "another node answers at its address: tell its focal point" },
+	};
+	for (size_t i = 0; i < sizeof(mends) / sizeof(*mends); i++) {
+		if (strcmp(reason, mends[i].reason) == 0)
+			return mends[i].mend;
+	}
+	return "mail waits and goes by itself; if it stays so, tell its focal point";
+}
+
+static void step(struct examination *x);
+
+struct probe {
+	struct examination *x;
+	char node[NODE_MAX_BYTES + 1];
+};
+
+static void
+judge(struct examination *x, const char *node, const Citex__ProbeResult *r)
+{
+	char what[NODE_MAX_BYTES + 16];
+	(void)snprintf(what, sizeof(what), "way to %s", node);
+	if (r == NULL) {
+		add(x, what, false, "start citexd again", "the post is gone");
+		return;
+	}
+	if (strcmp(r->reason, "ok") != 0) {
+		add(x, what, false, mend_of(r->reason), "%s%s%s", r->reason,
+		    r->words[0] != '\0' ? ": " : "", r->words);
+		return;
+	}
+	add(x, what, true, "", "%llu.%llu ms", (unsigned long long)(r->round_trip_us / 1000),
+	    (unsigned long long)(r->round_trip_us % 1000 / 100));
+	if (r->time == 0)
+		return;
+	x->offsets_ms = xgrow(x->offsets_ms, x->offset_count + 1, sizeof(*x->offsets_ms));
+	x->offsets_ms[x->offset_count++] = (int64_t)r->time - now_ms(x);
+}
+
+static void
+probed(void *arg, const Citex__ProbeResult *r)
+{
+	struct probe *p = arg;
+	struct examination *x = p->x;
+	judge(x, p->node, r);
+	free(p);
+	x->waiting--;
+	step(x);
+}
+
+static void
+probe_next(struct examination *x, const struct directory_node *n)
+{
+	struct probe *p = xalloc(sizeof(*p));
+	p->x = x;
+	(void)snprintf(p->node, sizeof(p->node), "%s", n->id);
+	x->waiting++;
+	office_probe(x->office, n->id, probed, p);
+}
+
+/* Start probes while there is room; the last answer ends the examination. */
+static void
+step(struct examination *x)
+{
+	const struct directory_node *n = NULL;
+	if (x->stepping) /* an answer that came at once */
+		return;
+	x->stepping = true;
+	while (x->waiting < PROBES_AT_ONCE && x->directory != NULL &&
+	    (n = directory_node_at(x->directory, x->next)) != NULL) {
+		x->next++;
+		if (strcmp(n->id, office_config(x->office)->node) != 0)
+			probe_next(x, n);
+	}
+	x->stepping = false;
+	if (x->waiting == 0)
+		finish(x);
+}
+
+void
+doctor_run(struct office *o, void (*done)(void *arg, const Citex__DoctorView *v), void *arg)
+{
+	struct examination *x = xalloc(sizeof(*x));
+	x->office = o;
+	x->done = done;
+	x->arg = arg;
+	x->view = message_new(&citex__doctor_view__descriptor);
+	if (office_directory(o) != NULL)
+		x->directory = directory_ref(office_directory(o));
+	check_post(x);
+	check_directory(x);
+	check_certificates(x);
+	check_store(x);
+	check_quarantine(x);
+	check_alarms(x);
+	if (!office_has_post(o)) { /* no way can be tested */
+		finish(x);
+		return;
+	}
+	step(x);
+}
