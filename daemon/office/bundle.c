@@ -15,7 +15,7 @@
 #define SIGNERS_MAX 256
 
 struct making {
-	const struct view *v;
+	const struct display *v;
 	struct bundle *out;
 	struct buffer signers, cas; /* PEM */
 	const struct cert *known[SIGNERS_MAX];
@@ -239,7 +239,7 @@ make(struct making *k, struct id exchange)
 }
 
 enum err
-bundle_make(const struct view *v, struct id exchange, struct bundle *out)
+bundle_make(const struct display *v, struct id exchange, struct bundle *out)
 {
 	struct making *k;
 	enum err e;

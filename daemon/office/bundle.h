@@ -2,7 +2,7 @@
 #ifndef DAEMON_OFFICE_BUNDLE_H
 #define DAEMON_OFFICE_BUNDLE_H
 
-#include "daemon/office/view.h"
+#include "daemon/office/display.h"
 
 /* An exchange as files that an outsider can check: the signed originals, the
  * certificates that signed them and those above, the receipts with the outer
@@ -20,7 +20,7 @@ struct bundle {
 
 /* ERR_NOT_FOUND, ERR_CORRUPT, ERR_DIRECTORY (there is none yet). OUT is to be released in any
  * case. */
-enum err bundle_make(const struct view *v, struct id exchange, struct bundle *out) MUST_CHECK;
+enum err bundle_make(const struct display *v, struct id exchange, struct bundle *out) MUST_CHECK;
 void bundle_release(struct bundle *b); /* wipes: messages are plaintext */
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The desk: from a request to an act of the office or a view of the book, and
  * to an answer. Who asks, in which order and how fast is daemon/counter.c's;
- * what an act does is the office's; what a view shows is view.c's. */
+ * what an act does is the office's; what a view shows is display.c's. */
 #include "daemon/office/desk_inside.h"
 
 #include <stdio.h>
@@ -20,10 +20,10 @@ officer_of(const struct turn *t)
 /* Views: a snapshot for one event. */
 
 enum err
-view_begin(struct desk *d, struct view *v)
+display_begin(struct desk *d, struct display *v)
 {
 	struct office *o = d->office;
-	*v = (struct view){ .book = office_book(o),
+	*v = (struct display){ .book = office_book(o),
 		.directory = office_directory(o),
 		.office = o,
 		.me = office_config(o)->authority,
@@ -32,7 +32,7 @@ view_begin(struct desk *d, struct view *v)
 }
 
 void
-view_end(struct view *v)
+display_end(struct display *v)
 {
 	store_end(v->t);
 	v->t = NULL;
@@ -57,8 +57,8 @@ fail_id(struct turn *t, enum err e, const char *id)
 enum err
 desk_find(struct desk *d, const char *text, struct id *out)
 {
-	CLEANUP(view_end) struct view v;
-	enum err e = view_begin(d, &v);
+	CLEANUP(display_end) struct display v;
+	enum err e = display_begin(d, &v);
 	return e == OK ? book_find(v.book, v.t, text, out) : e;
 }
 
@@ -150,17 +150,17 @@ static void
 shown(void *arg, enum err e, const char *words)
 {
 	struct act *a = arg;
-	struct view v = { 0 };
+	struct display v = { 0 };
 	Citex__Item *item = NULL;
 	if (e != OK) {
 		turn_fail(a->turn, e, "%s", words);
 		free(a);
 		return;
 	}
-	e = view_begin(a->desk, &v);
+	e = display_begin(a->desk, &v);
 	if (e == OK)
-		e = view_item(&v, a->id, &item);
-	view_end(&v);
+		e = display_item(&v, a->id, &item);
+	display_end(&v);
 	if (e == OK)
 		answer_item(a->turn, item);
 	else
@@ -172,9 +172,9 @@ shown(void *arg, enum err e, const char *words)
 enum err
 desk_is_incoming(struct desk *d, struct id id, bool *out)
 {
-	CLEANUP(view_end) struct view v = { 0 };
+	CLEANUP(display_end) struct display v = { 0 };
 	CLEANUP(proto_wipe_drop) Citex__BookMessage *m = NULL;
-	enum err e = view_begin(d, &v);
+	enum err e = display_begin(d, &v);
 	if (e == OK)
 		e = book_message(v.book, v.t, id, &m);
 	if (e == OK)
@@ -211,14 +211,14 @@ run_track(void *arg, struct turn *t, const Citex__Request *r)
 {
 	struct desk *d = arg;
 	Citex__Answer a = CITEX__ANSWER__INIT;
-	CLEANUP(view_end) struct view v = { 0 };
+	CLEANUP(display_end) struct display v = { 0 };
 	CLEANUP(proto_wipe_drop) Citex__Tracking *tracking = NULL;
 	struct id id;
-	enum err e = view_begin(d, &v);
+	enum err e = display_begin(d, &v);
 	if (e == OK)
 		e = book_find(v.book, v.t, r->track->id, &id);
 	if (e == OK)
-		e = view_tracking(&v, id, &tracking);
+		e = display_tracking(&v, id, &tracking);
 	if (e != OK) {
 		fail_id(t, e, r->track->id);
 		return;
@@ -230,7 +230,7 @@ run_track(void *arg, struct turn *t, const Citex__Request *r)
 
 /* The exchange of the message ID, which may be its first. */
 enum err
-exchange_of(const struct view *v, struct id id, struct id *out)
+exchange_of(const struct display *v, struct id id, struct id *out)
 {
 	CLEANUP(proto_wipe_drop) Citex__BookMessage *m = NULL;
 	enum err e = book_message(v->book, v->t, id, &m);
@@ -246,16 +246,16 @@ run_exchange(void *arg, struct turn *t, const Citex__Request *r)
 {
 	struct desk *d = arg;
 	Citex__Answer a = CITEX__ANSWER__INIT;
-	CLEANUP(view_end) struct view v = { 0 };
+	CLEANUP(display_end) struct display v = { 0 };
 	CLEANUP(proto_wipe_drop) Citex__ExchangeView *x = NULL;
 	struct id id;
-	enum err e = view_begin(d, &v);
+	enum err e = display_begin(d, &v);
 	if (e == OK)
 		e = book_find(v.book, v.t, r->exchange->id, &id);
 	if (e == OK)
 		e = exchange_of(&v, id, &id);
 	if (e == OK)
-		e = view_exchange(&v, id, &x);
+		e = display_exchange(&v, id, &x);
 	if (e != OK) {
 		fail_id(t, e, r->exchange->id);
 		return;

@@ -62,7 +62,8 @@ fetch_begin(struct desk *d, uid_t user, struct id message, uint32_t attachment)
 
 /* Open the piece at OFFSET of attachment A into PLAIN. */
 static enum err
-open_piece(const struct view *v, const Citex__Attachment *a, uint64_t offset, struct buffer *plain)
+open_piece(
+    const struct display *v, const Citex__Attachment *a, uint64_t offset, struct buffer *plain)
 {
 	CLEANUP(buffer_release) struct buffer sealed = { 0 };
 	uint32_t count = chunk_count(a->sealed_length);
@@ -93,7 +94,7 @@ count_piece(struct fetching *f, const Citex__Attachment *a, struct bytes plain, 
 }
 
 static enum err
-load_content(const struct view *v, struct id message, Citex__Content **out)
+load_content(const struct display *v, struct id message, Citex__Content **out)
 {
 	CLEANUP(proto_wipe_drop) Citex__BookMessage *m = NULL;
 	enum err e = book_message(v->book, v->t, message, &m);
@@ -107,10 +108,10 @@ static enum err
 get_piece(struct desk *d, uid_t user, struct id message, const Citex__Fetch *r,
     struct buffer *plain, bool *last)
 {
-	CLEANUP(view_end) struct view v = { 0 };
+	CLEANUP(display_end) struct display v = { 0 };
 	CLEANUP(proto_wipe_drop) Citex__Content *content = NULL;
 	struct fetching *f;
-	enum err e = view_begin(d, &v);
+	enum err e = display_begin(d, &v);
 	if (e == OK)
 		e = load_content(&v, message, &content);
 	if (e == OK && r->attachment >= content->n_attachments)
@@ -251,7 +252,7 @@ export_recorded(void *arg, enum err e, const char *words)
 {
 	struct act *a = arg;
 	struct exporting *x;
-	struct view v = { 0 };
+	struct display v = { 0 };
 	if (e != OK) {
 		turn_fail(a->turn, e, "%s", words);
 		free(a);
@@ -259,10 +260,10 @@ export_recorded(void *arg, enum err e, const char *words)
 	}
 	x = xalloc(sizeof(*x));
 	x->turn = a->turn;
-	e = view_begin(a->desk, &v);
+	e = display_begin(a->desk, &v);
 	if (e == OK)
 		e = bundle_make(&v, a->id, &x->bundle);
-	view_end(&v);
+	display_end(&v);
 	free(a);
 	if (e == OK) {
 		export_on(x);
@@ -277,16 +278,16 @@ void
 run_export(void *arg, struct turn *t, const Citex__Request *r)
 {
 	struct desk *d = arg;
-	struct view v = { 0 };
+	struct display v = { 0 };
 	char text[ID_TEXT_BYTES];
 	struct act *a;
 	struct id id;
-	enum err e = view_begin(d, &v);
+	enum err e = display_begin(d, &v);
 	if (e == OK)
 		e = book_find(v.book, v.t, r->export->id, &id);
 	if (e == OK)
 		e = exchange_of(&v, id, &id);
-	view_end(&v);
+	display_end(&v);
 	if (e != OK) {
 		fail_id(t, e, r->export->id);
 		return;

@@ -3,7 +3,7 @@
 #define DAEMON_OFFICE_DESK_INSIDE_H
 
 #include "daemon/office/desk.h"
-#include "daemon/office/view.h"
+#include "daemon/office/display.h"
 #include "pki/ossl.h"
 
 /* The parts of the desk, for its files: desk.c (who may ask what, acts, single
@@ -51,13 +51,13 @@ void act_done(void *arg, enum err e, const char *words);
 const char *officer_of(const struct turn *t);
 
 /* A view: a snapshot for one event. V is to be ended in any case. */
-enum err view_begin(struct desk *d, struct view *v) MUST_CHECK;
-void view_end(struct view *v);
+enum err display_begin(struct desk *d, struct display *v) MUST_CHECK;
+void display_end(struct display *v);
 /* The message or exchange that TEXT names. */
 enum err desk_find(struct desk *d, const char *text, struct id *out) MUST_CHECK;
 enum err desk_is_incoming(struct desk *d, struct id id, bool *out) MUST_CHECK;
 /* The exchange of the message ID, which may be its first. */
-enum err exchange_of(const struct view *v, struct id id, struct id *out) MUST_CHECK;
+enum err exchange_of(const struct display *v, struct id id, struct id *out) MUST_CHECK;
 /* End T with E about the id that was asked for. */
 void fail_id(struct turn *t, enum err e, const char *id);
 /* End T with ITEM, which is wiped. */

@@ -27,7 +27,7 @@ struct walk {
 	const char *search; /* the turn's; "" for all */
 	bool unread;
 	/* Take the message ID, which fits. ERR_TOO_MANY: no more. */
-	enum err (*take)(struct walk *w, const struct view *v, struct id id);
+	enum err (*take)(struct walk *w, const struct display *v, struct id id);
 	void (*finish)(struct walk *w);
 	Citex__Listing *listing;
 	size_t bytes; /* of its rows */
@@ -75,7 +75,7 @@ walk_look(void *arg, const Citex__BookMessage *m)
 		return true;
 	w->after = id;
 	w->looked++;
-	if ((!w->unread || m->new_) && (w->search[0] == '\0' || view_matches(m, w->search))) {
+	if ((!w->unread || m->new_) && (w->search[0] == '\0' || display_matches(m, w->search))) {
 		w->found = xgrow(w->found, w->found_count + 1, sizeof(*w->found));
 		w->found[w->found_count++] = id;
 	}
@@ -96,19 +96,19 @@ static void
 walk_step(void *arg)
 {
 	struct walk *w = arg;
-	struct view v = { 0 };
+	struct display v = { 0 };
 	enum err e;
 	if (w->desk == NULL || turn_is_gone(w->turn)) {
 		walk_end(w, ERR_CLOSED);
 		return;
 	}
 	w->looked = w->found_count = 0;
-	e = view_begin(w->desk, &v);
+	e = display_begin(w->desk, &v);
 	if (e == OK)
 		e = book_list(v.book, v.t, w->boxes[w->box], w->after, walk_look, w);
 	for (size_t i = 0; e == OK && i < w->found_count; i++)
 		e = w->take(w, &v, w->found[i]);
-	view_end(&v);
+	display_end(&v);
 	if (e == OK && w->looked < STEP_MESSAGES) { /* the end of this box */
 		w->box++;
 		w->after = (struct id){ 0 };
@@ -123,7 +123,7 @@ walk_step(void *arg)
 }
 
 static enum err
-take_row(struct walk *w, const struct view *v, struct id id)
+take_row(struct walk *w, const struct display *v, struct id id)
 {
 	Citex__MessageRow *row = NULL;
 	size_t bytes;
@@ -132,7 +132,7 @@ take_row(struct walk *w, const struct view *v, struct id id)
 		w->listing->more = true;
 		return ERR_TOO_MANY;
 	}
-	e = view_row(v, id, &row);
+	e = display_row(v, id, &row);
 	if (e != OK)
 		return e;
 	bytes = protobuf_c_message_get_packed_size(&row->base) + 8;
@@ -197,9 +197,9 @@ list_messages(
 }
 
 static enum err
-take_due(struct walk *w, const struct view *v, struct id id)
+take_due(struct walk *w, const struct display *v, struct id id)
 {
-	enum err e = view_due(v, id, w->due);
+	enum err e = display_due(v, id, w->due);
 	if (e != OK || w->due->n_due < LIST_PAGE_MAX)
 		return e;
 	return ERR_TOO_MANY;
@@ -209,7 +209,7 @@ static void
 finish_due(struct walk *w)
 {
 	Citex__Answer a = CITEX__ANSWER__INIT;
-	view_due_sort(w->due);
+	display_due_sort(w->due);
 	a.what_case = CITEX__ANSWER__WHAT_DUE;
 	a.due = w->due;
 	while (protobuf_c_message_get_packed_size(&a.base) > FRAME_MAX_BYTES - 64)
@@ -275,10 +275,10 @@ static void
 list_quarantine(struct desk *d, struct turn *t, const Citex__List *l)
 {
 	CLEANUP(proto_wipe_drop) Citex__Listing *listing = NULL;
-	CLEANUP(view_end) struct view v = { 0 };
+	CLEANUP(display_end) struct display v = { 0 };
 	Citex__Answer a = CITEX__ANSWER__INIT;
 	struct quarantine_list list = { .limit = l->limit == 0 ? LIST_DEFAULT : l->limit };
-	enum err e = view_begin(d, &v);
+	enum err e = display_begin(d, &v);
 	listing = list.listing = message_new(&citex__listing__descriptor);
 	list.me = v.me;
 	if (e == OK)
@@ -336,10 +336,10 @@ match_quarantined(void *arg, struct id envelope, const Citex__BookQuarantined *q
 static enum err
 find_quarantined(struct desk *d, const char *text, struct quarantine_find *f)
 {
-	CLEANUP(view_end) struct view v = { 0 };
+	CLEANUP(display_end) struct display v = { 0 };
 	enum err e = id_prefix(text, &f->low, &f->high);
 	if (e == OK)
-		e = view_begin(d, &v);
+		e = display_begin(d, &v);
 	f->me = v.me;
 	if (e == OK)
 		e = book_each_quarantined(v.book, v.t, match_quarantined, f);
@@ -409,9 +409,9 @@ give_status(struct walk *w)
 	Citex__Answer a = CITEX__ANSWER__INIT;
 	CLEANUP(proto_wipe_drop)
 	Citex__StatusView *s = message_new(&citex__status_view__descriptor);
-	CLEANUP(view_end) struct view v = { 0 };
+	CLEANUP(display_end) struct display v = { 0 };
 	uint8_t head[DIGEST_BYTES];
-	if (view_begin(d, &v) != OK ||
+	if (display_begin(d, &v) != OK ||
 	    book_each_marked(v.book, v.t, LIST_UNSEALED, count_id, &s->queued) != OK ||
 	    book_each_marked(v.book, v.t, LIST_UNSENT, count_id, &s->queued) != OK) {
 		turn_fail(w->turn, ERR_IO, "the office's store cannot be read; see citexd's log");
@@ -440,14 +440,14 @@ give_status(struct walk *w)
 
 /* Counts what is new in BYTES, and gathers what is due. */
 static enum err
-take_status(struct walk *w, const struct view *v, struct id id)
+take_status(struct walk *w, const struct display *v, struct id id)
 {
 	CLEANUP(proto_wipe_drop) Citex__BookMessage *m = NULL;
 	enum err e = book_message(v->book, v->t, id, &m);
 	if (e != OK)
 		return e;
 	w->bytes += m->new_ ? 1 : 0;
-	return view_due(v, id, w->due);
+	return display_due(v, id, w->due);
 }
 
 void

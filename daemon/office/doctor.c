@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/office/view.h"
+#include "daemon/office/display.h"
 
 #define PROBES_AT_ONCE 16
 #define CERTIFICATE_WARN_MS (30 * DAY_MS)

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef DAEMON_OFFICE_VIEW_H
-#define DAEMON_OFFICE_VIEW_H
+#ifndef DAEMON_OFFICE_DISPLAY_H
+#define DAEMON_OFFICE_DISPLAY_H
 
 #include "daemon/office/dossier.h"
 #include "daemon/office/office.h"
 
 /* What an officer is shown, made from the book: one snapshot, one moment. It
  * changes nothing. What is given out is the caller's, proto_wipe(). */
-struct view {
+struct display {
 	struct book *book;
 	struct txn *t;
 	const struct directory *directory; /* NULL: none yet */
@@ -17,17 +17,20 @@ struct view {
 };
 
 /* A line of a listing. ERR_CORRUPT. */
-enum err view_row(const struct view *v, struct id message, Citex__MessageRow **out) MUST_CHECK;
-enum err view_item(const struct view *v, struct id message, Citex__Item **out) MUST_CHECK;
-enum err view_tracking(const struct view *v, struct id message, Citex__Tracking **out) MUST_CHECK;
-enum err view_exchange(const struct view *v, struct id exchange, Citex__ExchangeView **out)
+enum err display_row(const struct display *v, struct id message, Citex__MessageRow **out)
+    MUST_CHECK;
+enum err display_item(const struct display *v, struct id message, Citex__Item **out) MUST_CHECK;
+enum err display_tracking(const struct display *v, struct id message, Citex__Tracking **out)
+    MUST_CHECK;
+enum err display_exchange(const struct display *v, struct id exchange, Citex__ExchangeView **out)
     MUST_CHECK;
 /* Append to LIST who still owes an answer to MESSAGE. */
-enum err view_due(const struct view *v, struct id message, Citex__DueList *list) MUST_CHECK;
-void view_due_sort(Citex__DueList *list); /* what is due first, first; what has no time yet, last */
+enum err display_due(const struct display *v, struct id message, Citex__DueList *list) MUST_CHECK;
+void display_due_sort(
+    Citex__DueList *list); /* what is due first, first; what has no time yet, last */
 /* Does TEXT occur in the message: its fields, people, files, id? Letters of ASCII in either case.
  */
-bool view_matches(const Citex__BookMessage *m, const char *text);
+bool display_matches(const Citex__BookMessage *m, const char *text);
 
 /* Texts of messages that are made here: replaced and given a value of their own. */
 void text_set(char **field, const char *value);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Listings and views. A row of a message that asks needs its whole exchange,
  * for its clock; any other row needs the message alone. */
-#include "daemon/office/view.h"
+#include "daemon/office/display.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -174,7 +174,7 @@ incoming_state(const struct dossier *d, const struct dossier_message *m)
 }
 
 static Citex__MessageRow *
-make_row(const struct view *v, const struct dossier *d, const struct dossier_message *m)
+make_row(const struct display *v, const struct dossier *d, const struct dossier_message *m)
 {
 	Citex__MessageRow *row = message_new(&citex__message_row__descriptor);
 	bool overdue = false;
@@ -199,7 +199,7 @@ make_row(const struct view *v, const struct dossier *d, const struct dossier_mes
 /* The message's exchange, and it in it. */
 static enum err
 load_both(
-    const struct view *v, struct id message, struct dossier *d, const struct dossier_message **m)
+    const struct display *v, struct id message, struct dossier *d, const struct dossier_message **m)
 {
 	CLEANUP(proto_wipe_drop) Citex__BookMessage *book = NULL;
 	struct id exchange;
@@ -217,7 +217,7 @@ load_both(
 }
 
 enum err
-view_row(const struct view *v, struct id message, Citex__MessageRow **out)
+display_row(const struct display *v, struct id message, Citex__MessageRow **out)
 {
 	CLEANUP(dossier_message_release) struct dossier_message alone;
 	CLEANUP(dossier_release) struct dossier d = { 0 };
@@ -233,7 +233,7 @@ view_row(const struct view *v, struct id message, Citex__MessageRow **out)
 /* One addressee, or one that owes. */
 
 static void
-add_proofs(const struct view *v, struct id envelope, Citex__Addressee *out)
+add_proofs(const struct display *v, struct id envelope, Citex__Addressee *out)
 {
 	for (int type = CITEX__SLIP_TYPE__SLIP_RELAYED; type <= CITEX__SLIP_TYPE__SLIP_EXPIRED;
 	     type++) {
@@ -261,8 +261,8 @@ total_bytes(const struct dossier_message *m)
 
 /* What the post says of the way, while it is on it. */
 static void
-add_progress(const struct view *v, const struct dossier_message *m, const Citex__BookAddressee *a,
-    struct id envelope, Citex__Addressee *out)
+add_progress(const struct display *v, const struct dossier_message *m,
+    const Citex__BookAddressee *a, struct id envelope, Citex__Addressee *out)
 {
 	const Citex__Progress *p = v->office != NULL ? office_progress(v->office, envelope) : NULL;
 	bool there = a->stored != 0 || a->opened != 0;
@@ -282,7 +282,7 @@ add_progress(const struct view *v, const struct dossier_message *m, const Citex_
 }
 
 static void
-add_clock(const struct view *v, const struct exchange_clock *c, Citex__Addressee *out)
+add_clock(const struct display *v, const struct exchange_clock *c, Citex__Addressee *out)
 {
 	char date[TIME_TEXT_BYTES];
 	if (c == NULL)
@@ -295,7 +295,7 @@ add_clock(const struct view *v, const struct exchange_clock *c, Citex__Addressee
 
 static Citex__Addressee *
 make_addressee(
-    const struct view *v, const struct dossier *d, const struct dossier_message *m, size_t i)
+    const struct display *v, const struct dossier *d, const struct dossier_message *m, size_t i)
 {
 	const Citex__BookAddressee *a = m->addressees[i];
 	Citex__Addressee *out = message_new(&citex__addressee__descriptor);
@@ -317,7 +317,7 @@ make_addressee(
 
 /* Of a message that came in: ourselves. */
 static Citex__Addressee *
-make_ourselves(const struct view *v, const struct dossier *d, const struct dossier_message *m)
+make_ourselves(const struct display *v, const struct dossier *d, const struct dossier_message *m)
 {
 	Citex__Addressee *out = message_new(&citex__addressee__descriptor);
 	const struct exchange_clock *c = dossier_clock(d, m->id, v->me);
@@ -337,7 +337,7 @@ make_ourselves(const struct view *v, const struct dossier *d, const struct dossi
 }
 
 static void
-add_all(const struct view *v, const struct dossier *d, const struct dossier_message *m,
+add_all(const struct display *v, const struct dossier *d, const struct dossier_message *m,
     Citex__Addressee ***list, size_t *count)
 {
 	if (!m->book->outgoing)
@@ -347,7 +347,7 @@ add_all(const struct view *v, const struct dossier *d, const struct dossier_mess
 }
 
 enum err
-view_tracking(const struct view *v, struct id message, Citex__Tracking **out)
+display_tracking(const struct display *v, struct id message, Citex__Tracking **out)
 {
 	CLEANUP(dossier_release) struct dossier d = { 0 };
 	const struct dossier_message *m = NULL;
@@ -362,7 +362,7 @@ view_tracking(const struct view *v, struct id message, Citex__Tracking **out)
 }
 
 enum err
-view_exchange(const struct view *v, struct id exchange, Citex__ExchangeView **out)
+display_exchange(const struct display *v, struct id exchange, Citex__ExchangeView **out)
 {
 	CLEANUP(dossier_release) struct dossier d = { 0 };
 	enum err e = dossier_load(v->book, v->t, v->me, exchange, v->now_ms, &d);
@@ -385,7 +385,7 @@ view_exchange(const struct view *v, struct id exchange, Citex__ExchangeView **ou
 /* A whole message. */
 
 static unsigned
-roles_of(const struct view *v, const char *authority)
+roles_of(const struct display *v, const char *authority)
 {
 	const struct directory_authority *a =
 	    v->directory != NULL ? directory_authority(v->directory, authority) : NULL;
@@ -394,7 +394,7 @@ roles_of(const struct view *v, const char *authority)
 
 /* Who asks closes; who was asked answers. */
 static bool
-is_ours_to_send(const struct view *v, const struct dossier *d, const struct dossier_message *m,
+is_ours_to_send(const struct display *v, const struct dossier *d, const struct dossier_message *m,
     const struct kind *k)
 {
 	const char *to = m->content->author;
@@ -407,7 +407,7 @@ is_ours_to_send(const struct view *v, const struct dossier *d, const struct doss
 }
 
 static void
-add_next(const struct view *v, const struct dossier *d, const struct dossier_message *m,
+add_next(const struct display *v, const struct dossier *d, const struct dossier_message *m,
     Citex__Item *item)
 {
 	if (m->kind == NULL)
@@ -452,7 +452,7 @@ add_handling(const struct dossier_message *m, Citex__Item *item)
 }
 
 static void
-add_signer(const struct view *v, const struct dossier_message *m, Citex__Item *item)
+add_signer(const struct display *v, const struct dossier_message *m, Citex__Item *item)
 {
 	const struct directory_key *key = NULL;
 	const char *owner = NULL;
@@ -470,7 +470,7 @@ add_signer(const struct view *v, const struct dossier_message *m, Citex__Item *i
 }
 
 enum err
-view_item(const struct view *v, struct id message, Citex__Item **out)
+display_item(const struct display *v, struct id message, Citex__Item **out)
 {
 	CLEANUP(dossier_release) struct dossier d = { 0 };
 	const struct dossier_message *m = NULL;
@@ -500,7 +500,7 @@ view_item(const struct view *v, struct id message, Citex__Item **out)
 /* What is owed. */
 
 static Citex__DueRow *
-make_due(const struct view *v, const struct dossier_message *m, const struct exchange_clock *c)
+make_due(const struct display *v, const struct dossier_message *m, const struct exchange_clock *c)
 {
 	Citex__DueRow *row = message_new(&citex__due_row__descriptor);
 	text_set_id(&row->id, m->book->id);
@@ -518,7 +518,7 @@ make_due(const struct view *v, const struct dossier_message *m, const struct exc
 }
 
 enum err
-view_due(const struct view *v, struct id message, Citex__DueList *list)
+display_due(const struct display *v, struct id message, Citex__DueList *list)
 {
 	CLEANUP(dossier_message_release) struct dossier_message alone;
 	CLEANUP(dossier_release) struct dossier d = { 0 };
@@ -549,7 +549,7 @@ compare_due(const void *a, const void *b)
 }
 
 void
-view_due_sort(Citex__DueList *list)
+display_due_sort(Citex__DueList *list)
 {
 	if (list->n_due > 1)
 		qsort(list->due, list->n_due, sizeof(Citex__DueRow *), compare_due);
@@ -598,7 +598,7 @@ message_has(const ProtobufCMessage *m, const char *text)
 }
 
 bool
-view_matches(const Citex__BookMessage *m, const char *text)
+display_matches(const Citex__BookMessage *m, const char *text)
 {
 	CLEANUP(proto_wipe_drop) Citex__Content *content = NULL;
 	CLEANUP(proto_wipe_drop) ProtobufCMessage *body = NULL;
