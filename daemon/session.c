@@ -119,10 +119,11 @@ add_varint(struct buffer *b, uint64_t v)
 
 /* An Offer around bytes that are encoded already: nothing is decoded on the way out. */
 static enum err
-send_offer(struct session *s, uint32_t number, unsigned field, struct bytes item,
+send_offer(struct session *s, uint32_t number, unsigned field, const struct event *ev,
     struct actions *out, struct now now)
 {
 	CLEANUP(buffer_release) struct buffer offer = { 0 };
+	struct bytes item = ev->bytes;
 	CLEANUP(buffer_release) struct buffer frame = { 0 };
 	struct buffer *to = sending(s, out, now);
 
@@ -131,6 +132,10 @@ send_offer(struct session *s, uint32_t number, unsigned field, struct bytes item
 	add_varint(&offer, field << 3 | 2);
 	add_varint(&offer, item.len);
 	buffer_add(&offer, item);
+	if (ev->stored_ms != 0) {
+		add_varint(&offer, 4 << 3);
+		add_varint(&offer, (uint64_t)ev->stored_ms);
+	}
 	add_varint(&frame, CITEX__FRAME__BODY_OFFER << 3 | 2);
 	add_varint(&frame, offer.len);
 	if (frame.len + offer.len > FRAME_MAX_BYTES)
@@ -513,7 +518,7 @@ handle_offer(struct session *s, const struct event *ev, struct now now, struct a
 		return ERR_BUSY;
 	*o = (struct offer){ s->next_number, ev->token, now.mono_ms };
 	s->open_count++;
-	return send_offer(s, s->next_number++, field, ev->bytes, out, now);
+	return send_offer(s, s->next_number++, field, ev, out, now);
 }
 
 static enum err

@@ -515,7 +515,7 @@ check_pinned(struct directory *d, const char *pin, const Citex__SignedHead *head
 
 	for (size_t i = 0; i < d->publisher_count && e != OK; i++) {
 		cert_fingerprint(d->publishers[i], fingerprint);
-		if (strcmp(fingerprint, pin) == 0)
+		if (pin == NULL || strcmp(fingerprint, pin) == 0)
 			e = head_verify(head, d->publishers[i], &again);
 	}
 	proto_free((ProtobufCMessage *)again);
@@ -539,8 +539,8 @@ copy_head(struct directory *d, const Citex__SignedHead *head)
 	return e == OK ? check_head_fields(d->head) : e;
 }
 
-enum err
-directory_build(const struct directory *previous, const char *pin, const Citex__SignedHead *head,
+static enum err
+build(const struct directory *previous, const char *pin, const Citex__SignedHead *head,
     struct bytes contents, struct directory **out, char *why)
 {
 	struct directory *d = xalloc(sizeof(*d));
@@ -568,6 +568,22 @@ directory_build(const struct directory *previous, const char *pin, const Citex__
 	else
 		directory_free(d);
 	return e;
+}
+
+enum err
+directory_build(const struct directory *previous, const char *pin, const Citex__SignedHead *head,
+    struct bytes contents, struct directory **out, char *why)
+{
+	return previous == NULL && pin == NULL
+	    ? say(why, ERR_DIRECTORY, "there is nothing to judge it by")
+	    : build(previous, pin, head, contents, out, why);
+}
+
+enum err
+directory_build_kept(
+    const Citex__SignedHead *head, struct bytes contents, struct directory **out, char *why)
+{
+	return build(NULL, NULL, head, contents, out, why);
 }
 
 struct directory *

@@ -56,6 +56,10 @@ void head_digest(const Citex__SignedHead *h, uint8_t out[DIGEST_BYTES]);
 enum err directory_build(const struct directory *previous, const char *pin,
     const Citex__SignedHead *head, struct bytes contents, struct directory **out, char *why)
     MUST_CHECK;
+/* The same for one that was built before and kept in a store of ours: contents and cards are
+ * checked again, the head's signature by a publisher that it names itself. */
+enum err directory_build_kept(const Citex__SignedHead *head, struct bytes contents,
+    struct directory **out, char *why) MUST_CHECK;
 struct directory *directory_ref(struct directory *d);
 void directory_free(struct directory *d);
 void directory_drop(struct directory **d);

@@ -71,8 +71,9 @@ enum {
 	LIST_UNSEALED,
 	LIST_UNSENT,
 	LIST_WAITING /* taken, not yet opened */,
-	LIST_UPLOADS,
-	LIST_COUNT
+	LIST_UPLOADS, /* attachments without a message */
+	LIST_CLOCKS, /* exchanges with a clock */
+	LIST_LATE /* messages whose lateness was told */
 };
 /* The next sequence number for an addressee. */
 enum err book_next_sequence(struct book *b, struct txn *t, const char *addressee, uint64_t *out)
@@ -111,6 +112,8 @@ enum err book_each_quarantined(struct book *b, struct txn *t, book_quarantined_f
 
 /* Slips on their way to the post: kept until it says taken. KEY (8 bytes number) is given out. */
 enum err book_put_out_slip(struct book *b, struct txn *t, struct bytes packed) MUST_CHECK;
+enum err book_out_slip(struct book *b, struct txn *t, uint64_t number, struct buffer *packed)
+    MUST_CHECK;
 enum err book_del_out_slip(struct book *b, struct txn *t, uint64_t number) MUST_CHECK;
 typedef bool book_slip_fn(void *arg, uint64_t number, struct bytes packed);
 enum err book_each_out_slip(struct book *b, struct txn *t, book_slip_fn *fn, void *arg) MUST_CHECK;

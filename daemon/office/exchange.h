@@ -25,7 +25,7 @@ struct exchange_message {
 	const char *outcome; /* a closing's code; NULL */
 	/* Those who are asked: of an outgoing message all addressees with the time of their own
 	 * node's receipt (0: not delivered yet); of an incoming one ourselves. */
-	const struct exchange_asked {
+	struct exchange_asked {
 		const char *authority;
 		int64_t stored_ms;
 		bool ended; /* refused or expired */

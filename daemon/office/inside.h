@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DAEMON_OFFICE_INSIDE_H
+#define DAEMON_OFFICE_INSIDE_H
+
+#include "daemon/link.h"
+#include "daemon/log.h"
+#include "daemon/office/office.h"
+#include "daemon/office/vault.h"
+#include "daemon/session.h"
+#include "daemon/store/committer.h"
+
+/* The parts of an office, for the files of this folder: office.c (wiring),
+ * mail.c (session with the post, directory), send.c (submit, seal, hand over,
+ * slips), receive.c (fetch, open, file or refuse), watchman.c (clocks). */
+
+#define ALARMS_MAX 8
+#define UPLOADS_MAX 64
+#define PARTS_MAX ATTACHMENTS_MAX
+
+/* What waits to be offered to the post: an envelope, or a slip by number. */
+struct errand {
+	bool is_slip;
+	struct id envelope;
+	uint64_t number;
+	uint64_t token; /* 0: not offered on this session */
+	int64_t not_before_ms;
+	struct errand *next;
+};
+
+/* An attachment on its way from an officer. */
+struct upload {
+	struct id handle;
+	char *name, *media_type;
+	uint64_t length;
+	uint32_t count, next; /* chunks, and the next one */
+	uint8_t key[32];
+	uint8_t digest[DIGEST_BYTES]; /* of the plaintext, when complete */
+	struct sha256_run *running;
+	struct merkle *leaves;
+	bool busy; /* a piece is being written */
+};
+
+/* An envelope whose chunks are being fetched from the post. */
+struct pull {
+	struct envelope envelope;
+	uint8_t digest[DIGEST_BYTES];
+	uint32_t number; /* of the offer on this session */
+	uint64_t stored_ms;
+	size_t part; /* the part and chunk to ask for next */
+	uint32_t index;
+	unsigned asked, writing;
+	struct pull *next;
+};
+
+struct office_watch {
+	struct office *office;
+	void (*fn)(void *arg, Citex__Event *e);
+	void *arg;
+	struct office_watch *next;
+};
+
+/* What the post said of an envelope. */
+struct progress {
+	struct id envelope;
+	Citex__Frame *frame;
+	struct progress *next;
+};
+
+/* A slip to be made by the batch under way (store thread). */
+struct draft {
+	Citex__SlipType type;
+	struct id envelope_id;
+	uint8_t digest[DIGEST_BYTES];
+	char to[AUTHORITY_MAX_BYTES + 1];
+	int64_t time_ms;
+	enum err reason;
+	char words[SLIP_REASON_MAX_BYTES + 1];
+	uint64_t directory;
+};
+
+struct probing {
+	uint32_t number;
+	void (*fn)(void *arg, const Citex__ProbeResult *r);
+	void *arg;
+	struct probing *next;
+};
+
+struct office {
+	struct office_config config;
+	struct loop *loop;
+	struct store *store;
+	struct book *book;
+	struct committer *committer;
+	struct vault *vault;
+	struct directory *directory;
+	struct desk *desk;
+	struct office_watch *watches;
+	const char *alarms[ALARMS_MAX + 1];
+	bool closing;
+
+	/* mail.c */
+	struct link *link;
+	struct session *session;
+	struct timer *tick, *redial;
+	int64_t redial_ms;
+	bool pumping; /* a pump is deferred */
+	struct errand *errands, **last_errand;
+	struct timer *errand_timer;
+	uint64_t next_token;
+	uint64_t last_slip; /* the highest number that was ever an errand of this process */
+	struct progress *progress;
+	struct proof_cache cache;
+	struct probing *probings;
+	uint32_t next_probe;
+	uint8_t post_incarnation[INCARNATION_BYTES];
+	Citex__SignedHead *fetching; /* the head whose contents are on their way */
+	struct buffer fetched;
+
+	/* send.c */
+	struct upload *uploads[UPLOADS_MAX];
+	struct merkle *served; /* leaves of the attachment last served, and its root */
+	uint8_t served_root[DIGEST_BYTES];
+
+	/* receive.c */
+	struct pull *pulls;
+	bool reopening; /* what an earlier process left is opened one by one */
+
+	/* store thread: slips to be made when the batch ends */
+	struct draft drafts[2 * BATCH_MAX];
+	size_t draft_count;
+
+	/* watchman.c */
+	struct timer *watchman;
+	int64_t reoffer_ms;
+};
+
+/* office.c */
+void tell_watches(struct office *o, const char *event, struct id id, const char *kind,
+    const char *authority, const char *state);
+void raise_alarm(struct office *o, const char *what, struct id id); /* WHAT is static */
+void office_submit_job(struct office *o, struct job *j);
+/* Store thread: a slip that this batch is to make. False: the batch has no room. */
+bool add_draft(struct office *o, const struct draft *d);
+void log_id(struct id id, char out[ID_TEXT_BYTES]);
+
+/* mail.c */
+enum err mail_open(struct office *o) MUST_CHECK;
+void mail_close(struct office *o);
+/* Hand over an envelope or slip now, or when the post is there. */
+void mail_add(struct office *o, bool is_slip, struct id envelope, uint64_t number);
+void mail_forget(struct office *o, struct id envelope); /* no longer to be offered */
+void mail_event(struct office *o, const struct event *ev);
+/* Offer again all that the store says is unsent, and the slips that wait. */
+void mail_reload(struct office *o);
+/* Load the slips newly made by a batch. */
+void mail_new_slips(struct office *o);
+
+/* send.c */
+enum err send_open(struct office *o) MUST_CHECK; /* take up what an earlier process left unsealed */
+void send_close(struct office *o);
+void send_slip_arrived(struct office *o, uint32_t number, Citex__Slip *slip); /* takes SLIP */
+void send_chunk_wanted(struct office *o, const uint8_t *root, uint32_t index);
+void send_reoffer(struct office *o); /* no `opened' for a day, or the post is another one */
+
+/* receive.c */
+enum err receive_open(struct office *o) MUST_CHECK;
+void receive_close(struct office *o);
+void receive_envelope(
+    struct office *o, uint32_t number, Citex__Envelope *e, int64_t stored_ms); /* takes E */
+void receive_chunk(struct office *o, const Citex__Chunk *c);
+void receive_link_lost(struct office *o);
+void receive_directory_changed(struct office *o);
+
+/* watchman.c */
+enum err watchman_open(struct office *o) MUST_CHECK;
+void watchman_close(struct office *o);
+
+#endif

@@ -1,0 +1,1012 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The road in: fetch → open → check → file, or quarantine and refuse. An
+ * envelope is the office's when it and every chunk are on disk; it is opened
+ * after that, with an attempt counted on disk before each. */
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/office/clock.h"
+#include "daemon/office/inside.h"
+#include "pki/ossl.h"
+#include "proto/decode.h"
+#include "proto/kind.h"
+
+/* An envelope on its way from `arrived' to the inbox. */
+struct opening {
+	struct open_work work; /* first */
+	struct job job;
+	struct office *office;
+	uint8_t digest[DIGEST_BYTES];
+	unsigned attempts;
+	int64_t stored_ms;
+	struct now now;
+	/* what is to be written */
+	enum err verdict;
+	char words[SLIP_REASON_MAX_BYTES + 1];
+	bool duplicate, conflict;
+	char subject[KIND_SUBJECT_BYTES];
+	bool has_clock;
+	struct id message, exchange;
+};
+
+#define OPENING_OF(j) ((struct opening *)(void *)((char *)(j)-offsetof(struct opening, job)))
+
+static void
+opening_free(struct opening *x)
+{
+	envelope_release(&x->work.envelope);
+	opened_release(&x->work.opened);
+	directory_free(x->work.directory);
+	free(x);
+}
+
+static void
+answer(struct office *o, struct link *link, uint32_t number, enum err result)
+{
+	struct event ev = { .type = EVENT_COMMITTED, .number = number, .result = result };
+
+	if (o->link == link && number != 0)
+		mail_event(o, &ev);
+}
+
+/* --- judging what was opened --- */
+
+static enum err
+say(struct opening *x, enum err e, const char *words)
+{
+	(void)snprintf(x->words, sizeof(x->words), "%s", words);
+	return e;
+}
+
+/* The kind's rules, on this side too: a modified sender gains nothing. */
+static enum err
+judge_kind(struct opening *x, const Citex__Content *c)
+{
+	const struct directory *d = x->work.directory;
+	const struct directory_authority *from = directory_authority(d, c->author);
+	const struct directory_authority *me = directory_authority(d, x->office->config.authority);
+	const struct kind *k = kind_by_name(c->kind);
+	struct kind_problem problem = { "", "" };
+	ProtobufCMessage *body = NULL;
+	enum err e;
+
+	if (k == NULL)
+		return say(x, ERR_UNKNOWN_KIND, "this kind of message is not known here");
+	if (c->kind_version > k->version || c->kind_version == 0)
+		return say(x, ERR_VERSION, "this version of the kind is not read here");
+	if (from == NULL || me == NULL || !kind_allowed(k, from->roles, me->roles))
+		return say(x, ERR_DENIED, "the author may not send this kind of message to us");
+	if (c->handling == NULL || tlp_rank(c->handling->tlp) < 0)
+		return say(x, ERR_VALUE, "it carries no handling label");
+	e = kind_decode(k, bytes_of_pb(c->body), &body, &problem);
+	if (e == OK)
+		e = kind_check_addressee(k, body, me->roles, &problem);
+	if (e == OK)
+		kind_subject(k, body, x->subject);
+	proto_wipe(body);
+	if (e != OK)
+		return say(x, e, problem.path); /* the field's name; never its text */
+	x->has_clock = k->effect == EFFECT_ASKS && c->rule != NULL;
+	if (x->has_clock && !clock_rule_is_ours(c->rule))
+		return say(x, ERR_VALUE, "its deadline is not the one that is known here");
+	return OK;
+}
+
+/* An answer speaks of a message that we sent to its author. */
+static enum err
+judge_about(struct opening *x, struct txn *t, const Citex__Content *c)
+{
+	const struct kind *k = kind_by_name(c->kind);
+	Citex__BookMessage *about = NULL;
+	struct id id;
+	enum err e;
+
+	if (k->effect != EFFECT_ANSWERS && k->effect != EFFECT_EXTENDS)
+		return OK;
+	e = id_from_bytes(bytes_of_pb(c->about), &id);
+	if (e == OK)
+		e = book_message(x->office->book, t, id, &about);
+	if (e == OK &&
+	    (!about->outgoing ||
+		!bytes_equal(bytes_of_pb(about->exchange), bytes_of_pb(c->exchange))))
+		e = ERR_NOT_FOUND;
+	proto_wipe((ProtobufCMessage *)about);
+	return e == OK ? OK : say(x, ERR_VALUE, "it answers a message that we did not send");
+}
+
+static enum err
+judge_ids(struct opening *x, const Citex__Content *c)
+{
+	if (id_from_bytes(bytes_of_pb(c->message_id), &x->message) != OK ||
+	    id_from_bytes(bytes_of_pb(c->exchange), &x->exchange) != OK ||
+	    (c->about.len != 0 && c->about.len != ID_BYTES))
+		return say(x, ERR_MALFORMED, "its ids are malformed");
+	return OK;
+}
+
+static void
+judge(struct opening *x, struct txn *t)
+{
+	const Citex__Content *c = x->work.opened.content;
+
+	x->verdict = x->work.err;
+	if (x->verdict == ERR_CANNOT_OPEN) { /* one answer for every cause; the detail stays here */
+		(void)say(x, ERR_CANNOT_OPEN, err_words(ERR_CANNOT_OPEN));
+		return;
+	}
+	if (x->verdict != OK) {
+		(void)say(x, x->verdict, err_words(x->verdict));
+		return;
+	}
+	x->verdict = judge_ids(x, c);
+	if (x->verdict == OK)
+		x->verdict = judge_kind(x, c);
+	if (x->verdict == OK)
+		x->verdict = judge_about(x, t, c);
+}
+
+/* --- filing --- */
+
+static bool
+draft_slip(struct opening *x, Citex__SlipType type)
+{
+	struct draft d = { .type = type,
+		.envelope_id = x->work.envelope.id,
+		.time_ms = x->now.utc_ms,
+		.directory = directory_number(x->work.directory) };
+
+	memcpy(d.digest, x->digest, DIGEST_BYTES);
+	(void)snprintf(d.to, sizeof(d.to), "%s", x->work.envelope.outer->author);
+	if (type == CITEX__SLIP_TYPE__SLIP_REFUSED) {
+		d.reason = x->verdict;
+		(void)snprintf(d.words, sizeof(d.words), "%s", x->words);
+	}
+	return add_draft(x->office, &d);
+}
+
+static enum err
+write_message(struct opening *x, struct txn *t)
+{
+	const Citex__Content *c = x->work.opened.content;
+	Citex__BookMessage m = CITEX__BOOK_MESSAGE__INIT;
+	Citex__Content bare = *c;
+	CLEANUP(buffer_wipe) struct buffer content = { 0 };
+
+	bare.padding = (ProtobufCBinaryData){ 0, NULL };
+	proto_pack(&bare.base, &content);
+	m.id = pb_of_bytes(id_bytes(&x->message));
+	m.exchange = pb_of_bytes(id_bytes(&x->exchange));
+	m.filed = (uint64_t)x->now.utc_ms;
+	m.content = pb_of_bytes(buffer_bytes(&content));
+	m.signed_data = pb_of_bytes(buffer_bytes(&x->work.opened.signed_data));
+	m.new_ = true;
+	m.clock_start = (uint64_t)x->stored_ms;
+	m.subject = x->subject;
+	m.envelope_id = pb_of_bytes(id_bytes(&x->work.envelope.id));
+	m.outer = x->work.envelope.pb->outer;
+	m.signer = pb_of_bytes(BYTES_OF(x->work.opened.key_id));
+	m.urgent = x->work.envelope.outer->priority != 0;
+	return book_put_message(x->office->book, t, &m, true);
+}
+
+/* Is it new? The same message again is not; the same id with another content is a conflict. */
+static enum err
+check_seen(struct opening *x, struct txn *t)
+{
+	uint8_t was[DIGEST_BYTES];
+	const char *author = x->work.opened.content->author;
+	enum err e = book_seen(x->office->book, t, author, x->message, was);
+
+	if (e == ERR_NOT_FOUND) {
+		Citex__BookMessage *other = NULL; /* an id of another author, or of ours */
+		e = book_message(x->office->book, t, x->message, &other);
+		proto_wipe((ProtobufCMessage *)other);
+		if (e == ERR_NOT_FOUND)
+			return OK;
+		memset(was, 0, sizeof(was));
+	}
+	if (e != OK)
+		return e;
+	x->duplicate = memcmp(was, x->work.envelope.outer->signed_digest.data, DIGEST_BYTES) == 0;
+	x->conflict = !x->duplicate;
+	if (x->conflict)
+		x->verdict = say(x, ERR_CONFLICT, "its id was used before for another content");
+	return OK;
+}
+
+static enum err
+file_message(struct opening *x, struct txn *t)
+{
+	struct book *b = x->office->book;
+	const Citex__Content *c = x->work.opened.content;
+	char text[ID_TEXT_BYTES];
+	enum err e = write_message(x, t);
+
+	if (e == OK)
+		e = book_put_seen(
+		    b, t, c->author, x->message, x->work.envelope.outer->signed_digest.data);
+	if (e == OK && x->has_clock)
+		e = book_mark(b, t, LIST_CLOCKS, x->exchange);
+	id_print(x->message, text);
+	return e == OK ? book_audit(b, t, x->now.utc_ms, "", "filed", text, c->author) : e;
+}
+
+static enum err
+quarantine(struct opening *x, struct txn *t)
+{
+	Citex__BookQuarantined q = CITEX__BOOK_QUARANTINED__INIT;
+	CLEANUP(buffer_release) struct buffer packed = { 0 };
+	char reason[64], text[ID_TEXT_BYTES];
+	enum err e;
+
+	proto_pack(&x->work.envelope.pb->base, &packed);
+	(void)snprintf(reason, sizeof(reason), "%s", err_name(x->verdict));
+	q.packed = pb_of_bytes(buffer_bytes(&packed));
+	q.reason = reason;
+	q.words = x->words;
+	q.time = (uint64_t)x->now.utc_ms;
+	q.author = x->work.envelope.outer->author;
+	e = book_put_quarantined(x->office->book, t, x->work.envelope.id, &q);
+	id_print(x->work.envelope.id, text);
+	return e == OK
+	    ? book_audit(x->office->book, t, x->now.utc_ms, "", "quarantined", text, reason)
+	    : e;
+}
+
+/* Everything about one envelope in one transaction: message, clock, audit, receipt. */
+static enum err
+file_run(struct job *j, struct txn *t)
+{
+	struct opening *x = OPENING_OF(j);
+	struct book *b = x->office->book;
+	CLEANUP(buffer_release) struct buffer receipt = { 0 };
+	enum err e;
+
+	if (book_receipt(b, t, x->digest, &receipt) == OK)
+		return book_del_arrived(b, t, x->digest); /* was answered while this one was open */
+	judge(x, t);
+	if (x->verdict == OK) {
+		e = check_seen(x, t);
+		if (e != OK)
+			return e;
+	}
+	if (!draft_slip(x,
+		x->verdict == OK ? CITEX__SLIP_TYPE__SLIP_OPENED : CITEX__SLIP_TYPE__SLIP_REFUSED))
+		return ERR_BUSY;
+	e = book_del_arrived(b, t, x->digest);
+	if (e != OK && e != ERR_NOT_FOUND)
+		return e;
+	if (x->verdict != OK)
+		return quarantine(x, t);
+	return x->duplicate ? OK : file_message(x, t);
+}
+
+static void file_again(struct opening *x);
+static void reopen_next(struct office *o);
+
+static void
+tell_filed(struct opening *x)
+{
+	struct office *o = x->office;
+	const Citex__Content *c = x->work.opened.content;
+	char text[ID_TEXT_BYTES], envelope[ID_TEXT_BYTES];
+
+	id_print(x->work.envelope.id, envelope);
+	if (x->verdict != OK) {
+		log_event(LEVEL_WARNING, "refused", LOG_TEXT("envelope", envelope),
+		    LOG_TEXT("author", x->work.envelope.outer->author), LOG_ERR(x->verdict),
+		    LOG_TEXT("detail", x->work.detail));
+		if (x->conflict)
+			raise_alarm(o, "conflict", x->work.envelope.id);
+		tell_watches(o, "quarantine", x->work.envelope.id, "",
+		    x->work.envelope.outer->author, "refused");
+		return;
+	}
+	id_print(x->message, text);
+	log_event(LEVEL_INFO, x->duplicate ? "duplicate" : "filed", LOG_TEXT("id", text),
+	    LOG_TEXT("envelope", envelope), LOG_TEXT("author", c->author),
+	    LOG_TEXT("kind", c->kind));
+	if (x->duplicate)
+		return;
+	tell_watches(o, "message", x->message, c->kind, c->author, "new");
+	if (o->config.hook != NULL)
+		o->config.hook(o->config.hook_arg, "new", text, c->kind);
+}
+
+static void
+file_done(struct job *j, enum err result)
+{
+	struct opening *x = OPENING_OF(j);
+	struct office *o = x->office;
+
+	if (result == ERR_BUSY) { /* the batch had as many receipts as one signature takes */
+		file_again(x);
+		return;
+	}
+	if (result == OK) {
+		if (x->work.envelope.outer != NULL)
+			tell_filed(x);
+		mail_new_slips(o);
+	} else {
+		/* it stays in `arrived' and is opened again by the next process, or when there is
+		 * room */
+		log_event(LEVEL_ERROR, "not-filed", LOG_ERR(result));
+	}
+	opening_free(x);
+	reopen_next(o);
+}
+
+static void
+file_again(struct opening *x)
+{
+	x->job = (struct job){ file_run, file_done, OK, NULL };
+	office_submit_job(x->office, &x->job);
+}
+
+static void
+opened(struct open_work *w)
+{
+	struct opening *x = (struct opening *)w;
+
+	/* A key of the author that our directory does not have yet: the post knew it, so it is on
+	 * its way. */
+	if (w->err == ERR_LATER) {
+		opening_free(x);
+		return;
+	}
+	file_again(x);
+}
+
+static void
+open_envelope(struct office *o, struct envelope *e, const uint8_t *digest, int64_t stored_ms)
+{
+	struct opening *x = xalloc(sizeof(*x));
+
+	x->office = o;
+	memcpy(x->digest, digest, DIGEST_BYTES);
+	x->stored_ms = stored_ms;
+	x->now = loop_now(o->loop);
+	x->work.done = opened;
+	x->work.directory = directory_ref(o->directory);
+	x->work.envelope = *e;
+	x->work.now_ms = x->now.utc_ms;
+	*e = (struct envelope){ 0 };
+	vault_open(o->vault, &x->work);
+}
+
+/* --- arriving --- */
+
+struct arrival {
+	struct job job;
+	struct office *office;
+	struct link *link;
+	uint32_t number;
+	struct envelope envelope;
+	uint8_t digest[DIGEST_BYTES];
+	int64_t stored_ms, now_ms;
+	bool answered, here, complete; /* found out in the transaction */
+};
+
+/* All chunks of all parts are on disk. */
+static bool
+has_all_chunks(struct office *o, struct txn *t, const Citex__Outer *outer)
+{
+	for (size_t i = 0; i < outer->n_parts; i++) {
+		struct id handle = book_handle(o->book, t, bytes_of_pb(outer->parts[i]->root));
+		uint32_t count = chunk_count(outer->parts[i]->length);
+		for (uint32_t k = 0; k < count; k++) {
+			if (!book_has_chunk(o->book, t, handle, k))
+				return false;
+		}
+	}
+	return true;
+}
+
+static enum err
+put_arrived(struct office *o, struct txn *t, const struct envelope *e, const uint8_t *digest,
+    bool complete, int64_t stored_ms, int64_t now_ms)
+{
+	Citex__BookArrived a = CITEX__BOOK_ARRIVED__INIT;
+	CLEANUP(buffer_release) struct buffer packed = { 0 };
+
+	proto_pack(&e->pb->base, &packed);
+	a.packed = pb_of_bytes(buffer_bytes(&packed));
+	a.attempts = complete ? 1 : 0; /* it is opened next: counted before it is tried */
+	a.arrived = (uint64_t)now_ms;
+	a.stored = (uint64_t)stored_ms;
+	a.complete = complete;
+	return book_put_arrived(o->book, t, digest, &a);
+}
+
+static enum err
+arrive_run(struct job *j, struct txn *t)
+{
+	struct arrival *a = (struct arrival *)j;
+	struct book *b = a->office->book;
+	CLEANUP(buffer_release) struct buffer receipt = { 0 };
+	Citex__BookArrived *was = NULL;
+	enum err e = book_receipt(b, t, a->digest, &receipt);
+
+	if (e == OK) { /* a duplicate is answered with what was answered first */
+		a->answered = true;
+		return book_put_out_slip(b, t, buffer_bytes(&receipt));
+	}
+	if (e != ERR_NOT_FOUND)
+		return e;
+	e = book_arrived(b, t, a->digest, &was);
+	if (e == OK) {
+		a->here = true;
+		a->complete = was->complete;
+		a->stored_ms = (int64_t)was->stored;
+		proto_free(&was->base);
+		return OK;
+	}
+	if (e != ERR_NOT_FOUND)
+		return e;
+	if (store_is_low(a->office->store))
+		return ERR_STORE_FULL;
+	a->complete = has_all_chunks(a->office, t, a->envelope.outer);
+	return put_arrived(
+	    a->office, t, &a->envelope, a->digest, a->complete, a->stored_ms, a->now_ms);
+}
+
+static void begin_pull(struct office *o, struct arrival *a);
+
+static void
+arrive_done(struct job *j, enum err result)
+{
+	struct arrival *a = (struct arrival *)j;
+	struct office *o = a->office;
+
+	if (result != OK || a->answered || a->complete)
+		answer(o, a->link, a->number, result);
+	if (result == OK && a->answered)
+		mail_new_slips(o);
+	else if (result == OK && a->complete && !a->here)
+		open_envelope(o, &a->envelope, a->digest, a->stored_ms);
+	else if (result == OK && !a->complete && a->link == o->link && o->session != NULL)
+		begin_pull(o, a);
+	envelope_release(&a->envelope);
+	free(a);
+}
+
+void
+receive_envelope(struct office *o, uint32_t number, Citex__Envelope *pb, int64_t stored_ms)
+{
+	struct arrival *a = xalloc(sizeof(*a));
+	enum err e = envelope_take(pb, &a->envelope);
+
+	a->job = (struct job){ arrive_run, arrive_done, OK, NULL };
+	a->office = o;
+	a->link = o->link;
+	a->number = number;
+	a->now_ms = loop_now(o->loop).utc_ms;
+	a->stored_ms = stored_ms != 0 ? stored_ms : a->now_ms;
+	if (e != OK) {
+		proto_free(&pb->base);
+		log_event(LEVEL_ERROR, "post-gave-malformed", LOG_ERR(e));
+		answer(o, o->link, number,
+		    OK); /* our own post checks before it takes: nothing can come of it */
+		free(a);
+		return;
+	}
+	if (o->directory == NULL ||
+	    strcmp(a->envelope.outer->addressee, o->config.authority) != 0) {
+		answer(o, o->link, number, ERR_LATER);
+		envelope_release(&a->envelope);
+		free(a);
+		return;
+	}
+	memcpy(a->digest, a->envelope.digest, DIGEST_BYTES);
+	office_submit_job(o, &a->job);
+}
+
+/* --- attachments --- */
+
+static void
+pull_free(struct office *o, struct pull *p)
+{
+	struct pull **at = &o->pulls;
+
+	while (*at != NULL && *at != p)
+		at = &(*at)->next;
+	if (*at == p)
+		*at = p->next;
+	envelope_release(&p->envelope);
+	free(p);
+}
+
+static void
+ask_chunks(struct office *o, struct pull *p)
+{
+	CLEANUP(store_end_drop) struct txn *t = NULL;
+	const Citex__Outer *outer = p->envelope.outer;
+
+	if (store_read(o->store, &t) != OK)
+		return;
+	while (p->part < outer->n_parts && o->session != NULL && session_may_want(o->session) > 0 &&
+	    p->asked + p->writing < CHUNKS_IN_FLIGHT) {
+		const Citex__Part *part = outer->parts[p->part];
+		struct event ev = {
+			.type = EVENT_WANT_CHUNK, .root = bytes_of_pb(part->root), .index = p->index
+		};
+		if (p->index >= chunk_count(part->length)) {
+			p->part++;
+			p->index = 0;
+			continue;
+		}
+		p->index++;
+		if (book_has_chunk(o->book, t, book_handle(o->book, t, ev.root), ev.index))
+			continue; /* what came before the line broke stays */
+		p->asked++;
+		mail_event(o, &ev);
+	}
+}
+
+struct complete_job {
+	struct job job;
+	struct office *office;
+	struct link *link;
+	uint32_t number;
+	struct envelope envelope;
+	uint8_t digest[DIGEST_BYTES];
+	int64_t stored_ms, now_ms;
+};
+
+static enum err
+complete_run(struct job *j, struct txn *t)
+{
+	struct complete_job *c = (struct complete_job *)j;
+
+	/* never before the last chunk */
+	if (!has_all_chunks(c->office, t, c->envelope.outer))
+		return ERR_LATER;
+	return put_arrived(c->office, t, &c->envelope, c->digest, true, c->stored_ms, c->now_ms);
+}
+
+static void
+complete_done(struct job *j, enum err result)
+{
+	struct complete_job *c = (struct complete_job *)j;
+
+	answer(c->office, c->link, c->number, result);
+	if (result == OK)
+		open_envelope(c->office, &c->envelope, c->digest, c->stored_ms);
+	envelope_release(&c->envelope);
+	free(c);
+}
+
+/* Go on with P; when nothing is left to ask for or to write, it is complete. */
+static void
+continue_pull(struct office *o, struct pull *p)
+{
+	struct complete_job *c;
+
+	ask_chunks(o, p);
+	if (o->session == NULL || p->asked > 0 || p->writing > 0 ||
+	    p->part < p->envelope.outer->n_parts)
+		return;
+	c = xalloc(sizeof(*c));
+	*c = (struct complete_job){ .job = { complete_run, complete_done, OK, NULL },
+		.office = o,
+		.link = o->link,
+		.number = p->number,
+		.envelope = p->envelope,
+		.stored_ms = (int64_t)p->stored_ms,
+		.now_ms = loop_now(o->loop).utc_ms };
+	memcpy(c->digest, p->digest, DIGEST_BYTES);
+	p->envelope = (struct envelope){ 0 };
+	pull_free(o, p);
+	office_submit_job(o, &c->job);
+}
+
+static void
+begin_pull(struct office *o, struct arrival *a)
+{
+	struct pull *p = xalloc(sizeof(*p));
+
+	*p = (struct pull){ .envelope = a->envelope,
+		.number = a->number,
+		.stored_ms = (uint64_t)a->stored_ms,
+		.next = o->pulls };
+	memcpy(p->digest, a->digest, DIGEST_BYTES);
+	a->envelope = (struct envelope){ 0 };
+	o->pulls = p;
+	continue_pull(o, p);
+}
+
+struct chunk_job {
+	struct job job;
+	struct office *office;
+	uint8_t digest[DIGEST_BYTES]; /* of the envelope it is for */
+	struct link *link;
+	struct id handle;
+	uint32_t index;
+	struct buffer data;
+};
+
+static enum err
+chunk_run(struct job *j, struct txn *t)
+{
+	struct chunk_job *c = (struct chunk_job *)j;
+
+	return book_put_chunk(c->office->book, t, c->handle, c->index, buffer_bytes(&c->data));
+}
+
+static struct pull *
+find_pull(struct office *o, const uint8_t *digest)
+{
+	struct pull *p = o->pulls;
+
+	while (p != NULL && memcmp(p->digest, digest, DIGEST_BYTES) != 0)
+		p = p->next;
+	return p;
+}
+
+static void
+chunk_done(struct job *j, enum err result)
+{
+	struct chunk_job *c = (struct chunk_job *)j;
+	struct office *o = c->office;
+	struct pull *p = c->link == o->link ? find_pull(o, c->digest) : NULL;
+
+	if (p != NULL) {
+		p->writing--;
+		if (result == OK) {
+			continue_pull(o, p);
+		} else {
+			answer(o, o->link, p->number, result);
+			pull_free(o, p);
+		}
+	}
+	buffer_release(&c->data);
+	free(c);
+}
+
+/* The pull and part that a chunk with ROOT belongs to. */
+static struct pull *
+pull_of_root(struct office *o, struct bytes root, const Citex__Part **part)
+{
+	for (struct pull *p = o->pulls; p != NULL; p = p->next) {
+		for (size_t i = 0; p->asked > 0 && i < p->envelope.outer->n_parts; i++) {
+			*part = p->envelope.outer->parts[i];
+			if (bytes_equal(bytes_of_pb((*part)->root), root))
+				return p;
+		}
+	}
+	return NULL;
+}
+
+void
+receive_chunk(struct office *o, const Citex__Chunk *c)
+{
+	const Citex__Part *part = NULL;
+	struct pull *p = pull_of_root(o, bytes_of_pb(c->root), &part);
+	struct bytes path[MERKLE_PATH_MAX];
+	struct chunk_job *j;
+
+	if (p == NULL)
+		return;
+	p->asked--;
+	for (size_t i = 0; i < c->n_path && i < MERKLE_PATH_MAX; i++)
+		path[i] = bytes_of_pb(c->path[i]);
+	if (c->data.len == 0 ||
+	    chunk_check(part, c->index, bytes_of_pb(c->data), path, c->n_path) != OK) {
+		log_event(LEVEL_WARNING, "chunk-not-taken", LOG_NUM("index", c->index));
+		answer(o, o->link, p->number, ERR_LATER);
+		pull_free(o, p);
+		return;
+	}
+	p->writing++;
+	j = xalloc(sizeof(*j));
+	*j = (struct chunk_job){ .job = { chunk_run, chunk_done, OK, NULL },
+		.office = o,
+		.link = o->link,
+		.index = c->index };
+	memcpy(j->digest, p->digest, DIGEST_BYTES);
+	memcpy(j->handle.at, c->root.data, ID_BYTES);
+	buffer_add(&j->data, bytes_of_pb(c->data));
+	office_submit_job(o, &j->job);
+}
+
+void
+receive_link_lost(struct office *o)
+{
+	while (o->pulls != NULL)
+		pull_free(o, o->pulls);
+}
+
+/* --- what an earlier process left, one by one --- */
+
+struct reopening {
+	struct job job;
+	struct office *office;
+	uint8_t digest[DIGEST_BYTES];
+	struct envelope envelope;
+	int64_t stored_ms;
+	unsigned attempts;
+	bool found;
+};
+
+struct first_left {
+	struct reopening *r;
+	struct txn *txn;
+};
+
+static bool
+take_first_complete(void *arg, const uint8_t digest[DIGEST_BYTES])
+{
+	struct first_left *f = arg;
+	Citex__BookArrived *a = NULL;
+
+	if (book_arrived(f->r->office->book, f->txn, digest, &a) != OK)
+		return true;
+	if (a->complete && envelope_parse(bytes_of_pb(a->packed), &f->r->envelope) == OK) {
+		memcpy(f->r->digest, digest, DIGEST_BYTES);
+		f->r->stored_ms = (int64_t)a->stored;
+		f->r->attempts = a->attempts;
+		f->r->found = true;
+	}
+	proto_free(&a->base);
+	return !f->r->found;
+}
+
+/* Count the attempt on disk before it is made. */
+static enum err
+reopen_run(struct job *j, struct txn *t)
+{
+	struct reopening *r = (struct reopening *)j;
+	struct first_left f = { r, t };
+	Citex__BookArrived *a = NULL;
+	enum err e = book_each_arrived(r->office->book, t, take_first_complete, &f);
+
+	if (e != OK || !r->found)
+		return e;
+	e = book_arrived(r->office->book, t, r->digest, &a);
+	if (e != OK)
+		return e;
+	a->attempts++;
+	e = book_put_arrived(r->office->book, t, r->digest, a);
+	proto_free(&a->base);
+	return e;
+}
+
+/* It killed the process as often as one may: refused without another look. */
+static void
+give_up(struct reopening *r)
+{
+	struct office *o = r->office;
+	struct opening *x = xalloc(sizeof(*x));
+
+	x->office = o;
+	memcpy(x->digest, r->digest, DIGEST_BYTES);
+	x->now = loop_now(o->loop);
+	x->work.directory = directory_ref(o->directory);
+	x->work.envelope = r->envelope;
+	x->work.err = ERR_CANNOT_OPEN;
+	r->envelope = (struct envelope){ 0 };
+	raise_alarm(o, "poison", x->work.envelope.id);
+	file_again(x);
+}
+
+static void
+reopen_done(struct job *j, enum err result)
+{
+	struct reopening *r = (struct reopening *)j;
+	struct office *o = r->office;
+
+	if (result != OK || !r->found)
+		o->reopening = false;
+	else if (r->attempts >= OPEN_ATTEMPTS_MAX)
+		give_up(r);
+	else
+		open_envelope(o, &r->envelope, r->digest, r->stored_ms);
+	envelope_release(&r->envelope);
+	free(r);
+}
+
+static void
+reopen_next(struct office *o)
+{
+	struct reopening *r;
+
+	if (!o->reopening || o->closing || o->directory == NULL)
+		return;
+	r = xalloc(sizeof(*r));
+	*r = (struct reopening){ .job = { reopen_run, reopen_done, OK, NULL }, .office = o };
+	office_submit_job(o, &r->job);
+}
+
+enum err
+receive_open(struct office *o)
+{
+	o->reopening = true;
+	reopen_next(o);
+	return OK;
+}
+
+void
+receive_close(struct office *o)
+{
+	receive_link_lost(o);
+}
+
+void
+receive_directory_changed(struct office *o)
+{
+	/* what could not be opened or sealed for want of a directory */
+	if (!o->reopening)
+		o->reopening = true;
+	reopen_next(o);
+	(void)!send_open(o);
+}
+
+/* --- officers' acts on what came --- */
+
+struct shown_job {
+	struct job job;
+	struct office *office;
+	struct id id;
+	char *officer;
+	int64_t now_ms;
+	bool was_new;
+	office_done *done;
+	void *arg;
+};
+
+static bool
+draft_seen(struct shown_job *s, const Citex__BookMessage *m, const Citex__Content *c)
+{
+	struct draft d = { .type = CITEX__SLIP_TYPE__SLIP_SEEN,
+		.time_ms = s->now_ms,
+		.directory = directory_number(s->office->directory) };
+
+	if (id_from_bytes(bytes_of_pb(m->envelope_id), &d.envelope_id) != OK)
+		return true;
+	sha256(bytes_of_pb(m->outer), d.digest);
+	(void)snprintf(d.to, sizeof(d.to), "%s", c->author);
+	return add_draft(s->office, &d);
+}
+
+static enum err
+shown_run(struct job *j, struct txn *t)
+{
+	struct shown_job *s = (struct shown_job *)j;
+	struct book *b = s->office->book;
+	Citex__BookMessage *m = NULL;
+	Citex__Content *c = NULL;
+	char text[ID_TEXT_BYTES];
+	enum err e = book_message(b, t, s->id, &m);
+
+	if (e == OK)
+		e = proto_unpack(
+		    &citex__content__descriptor, bytes_of_pb(m->content), (ProtobufCMessage **)&c);
+	s->was_new = e == OK && !m->outgoing && m->new_;
+	if (s->was_new && s->office->config.tell_seen && s->office->directory != NULL &&
+	    !draft_seen(s, m, c))
+		e = ERR_BUSY;
+	if (e == OK && s->was_new) {
+		m->new_ = false;
+		m->shown = (uint64_t)s->now_ms;
+		if (m->shown_by != protobuf_c_empty_string)
+			free(m->shown_by);
+		m->shown_by = xstrdup(s->officer);
+		e = book_put_message(b, t, m, false);
+	}
+	id_print(s->id, text);
+	if (e == OK)
+		e = book_audit(b, t, s->now_ms, s->officer, "show", text, "");
+	proto_wipe((ProtobufCMessage *)c);
+	proto_wipe((ProtobufCMessage *)m);
+	return e;
+}
+
+static void
+shown_done(struct job *j, enum err result)
+{
+	struct shown_job *s = (struct shown_job *)j;
+
+	if (result == OK && s->was_new) {
+		mail_new_slips(s->office);
+		tell_watches(s->office, "state", s->id, "", "", "shown");
+	}
+	s->done(s->arg, result, "");
+	free(s->officer);
+	free(s);
+}
+
+void
+office_shown(struct office *o, struct id message, const char *officer, office_done *done, void *arg)
+{
+	struct shown_job *s = xalloc(sizeof(*s));
+
+	*s = (struct shown_job){ { shown_run, shown_done, OK, NULL }, o, message, xstrdup(officer),
+		loop_now(o->loop).utc_ms, false, done, arg };
+	office_submit_job(o, &s->job);
+}
+
+struct quarantine_job {
+	struct job job;
+	struct office *office;
+	struct id envelope;
+	bool retry;
+	char *officer;
+	int64_t now_ms;
+	struct envelope opened;
+	office_done *done;
+	void *arg;
+};
+
+static enum err
+quarantine_run(struct job *j, struct txn *t)
+{
+	struct quarantine_job *q = (struct quarantine_job *)j;
+	struct book *b = q->office->book;
+	Citex__BookQuarantined *was = NULL;
+	char text[ID_TEXT_BYTES];
+	enum err e = book_quarantined(b, t, q->envelope, &was);
+
+	if (e == OK && q->retry) {
+		e = envelope_parse(bytes_of_pb(was->packed), &q->opened);
+		if (e == OK)
+			e = book_del_receipt(b, t, q->opened.digest);
+		if (e == OK || e == ERR_NOT_FOUND)
+			e = put_arrived(
+			    q->office, t, &q->opened, q->opened.digest, true, q->now_ms, q->now_ms);
+	}
+	proto_free((ProtobufCMessage *)was);
+	if (e == OK)
+		e = book_del_quarantined(b, t, q->envelope);
+	id_print(q->envelope, text);
+	return e == OK
+	    ? book_audit(b, t, q->now_ms, q->officer, q->retry ? "retry" : "drop", text, "")
+	    : e;
+}
+
+static void
+quarantine_done(struct job *j, enum err result)
+{
+	struct quarantine_job *q = (struct quarantine_job *)j;
+
+	if (result == OK && q->retry && q->office->directory != NULL) {
+		uint8_t digest[DIGEST_BYTES];
+		memcpy(digest, q->opened.digest, DIGEST_BYTES);
+		open_envelope(q->office, &q->opened, digest, q->now_ms);
+	}
+	q->done(q->arg, result, "");
+	envelope_release(&q->opened);
+	free(q->officer);
+	free(q);
+}
+
+static void
+act_on_quarantine(struct office *o, struct id envelope, bool retry, const char *officer,
+    office_done *done, void *arg)
+{
+	struct quarantine_job *q = xalloc(sizeof(*q));
+
+	*q = (struct quarantine_job){ .job = { quarantine_run, quarantine_done, OK, NULL },
+		.office = o,
+		.envelope = envelope,
+		.retry = retry,
+		.officer = xstrdup(officer),
+		.now_ms = loop_now(o->loop).utc_ms,
+		.done = done,
+		.arg = arg };
+	office_submit_job(o, &q->job);
+}
+
+void
+office_retry(
+    struct office *o, struct id envelope, const char *officer, office_done *done, void *arg)
+{
+	act_on_quarantine(o, envelope, true, officer, done, arg);
+}
+
+void
+office_drop(struct office *o, struct id envelope, const char *officer, office_done *done, void *arg)
+{
+	act_on_quarantine(o, envelope, false, officer, done, arg);
+}
