@@ -781,6 +781,13 @@ on_rested(void *arg)
 	watch_set(l->watch, WATCH_READ);
 }
 
+void
+link_refuse(struct loop *l, int fd)
+{
+	(void)l;
+	(void)close(fd);
+}
+
 struct listener *
 listener_new(struct loop *loop, int fd, listener_fn *fn, void *arg)
 {

@@ -60,6 +60,8 @@ struct loop *link_loop(const struct link *l);
  * own. On EMFILE it rests for a second. */
 struct listener;
 typedef void listener_fn(void *arg, int fd, const char *address);
+/* FN does not want FD: close it, without a word. */
+void link_refuse(struct loop *l, int fd);
 struct listener *listener_new(struct loop *l, int fd, listener_fn *fn, void *arg);
 void listener_free(struct listener *l);
 

@@ -1002,6 +1002,14 @@ link_loop(const struct link *x)
 	return x->loop;
 }
 
+/* An end that nobody takes over is cut by whoever dialled. */
+void
+link_refuse(struct loop *l, int number)
+{
+	(void)l;
+	(void)number;
+}
+
 struct listener *
 listener_new(struct loop *l, int fd, listener_fn *fn, void *arg)
 {
