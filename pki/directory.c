@@ -635,6 +635,13 @@ directory_drop(struct directory **d)
 }
 
 enum err
+directory_check_head(const struct directory *d, const Citex__SignedHead *h, Citex__Head **out)
+{
+	*out = NULL;
+	return verify_by_any(h, d->publishers, d->publisher_count, out);
+}
+
+enum err
 directory_check_heads(
     const struct directory *d, const Citex__DirectoryHeads *heads, const Citex__SignedHead **newest)
 {

@@ -70,6 +70,11 @@ void directory_drop(struct directory **d);
 enum err directory_check_heads(const struct directory *d, const Citex__DirectoryHeads *heads,
     const Citex__SignedHead **newest) MUST_CHECK;
 
+/* Is H, of whatever number, signed by a publisher of D? *OUT is the caller's, proto_free(). For
+ * finding out that two heads bear one number. ERR_MALFORMED, ERR_SIGNATURE, ERR_UNKNOWN_KEY. */
+enum err directory_check_head(
+    const struct directory *d, const Citex__SignedHead *h, Citex__Head **out) MUST_CHECK;
+
 /* Facts of the head; all borrowed. STALE: past fresh-until. */
 uint64_t directory_number(const struct directory *d);
 const uint8_t *directory_head_digest(const struct directory *d);
