@@ -22,7 +22,7 @@ digest(struct bytes in, uint8_t out[DIGEST_BYTES])
 }
 
 static const char *const table_names[TABLE_COUNT + 1] = {
-	[TABLE_META] = "meta",
+	[TABLE_FACTS] = "facts",
 	[TABLE_ENVELOPES] = "envelopes",
 	[TABLE_KNOWN] = "known",
 	[TABLE_EXPIRY] = "expiry",
@@ -55,22 +55,41 @@ first_rows(struct spool *s, struct txn *t)
 	struct key word = key_word("incarnation"), last = key_word("last");
 	struct reader r;
 	struct bytes value;
-	enum err e = store_get(t, TABLE_META, key_bytes(&word), &value);
+	enum err e = store_get(t, TABLE_FACTS, key_bytes(&word), &value);
 
-	if (e == OK && value.len == INCARNATION_BYTES) {
+	if (e == OK && value.len == INCARNATION_BYTES && !store_take_restored(t)) {
 		memcpy(s->incarnation, value.at, INCARNATION_BYTES);
-	} else if (e == ERR_NOT_FOUND) {
+	} else if (e == ERR_NOT_FOUND || (e == OK && value.len == INCARNATION_BYTES)) {
 		random_bytes(s->incarnation, INCARNATION_BYTES);
-		batch_put(s, t, TABLE_META, word, BYTES_OF(s->incarnation));
+		batch_put(s, t, TABLE_FACTS, word, BYTES_OF(s->incarnation));
 	} else {
 		return e == OK ? ERR_CORRUPT : e;
 	}
-	e = store_get(t, TABLE_META, key_bytes(&last), &value);
+	e = store_get(t, TABLE_FACTS, key_bytes(&last), &value);
 	if (e != OK)
 		return e == ERR_NOT_FOUND ? s->broken : e;
 	r = (struct reader){ value, OK };
 	s->last_number = read_u64(&r);
 	return reader_finish(&r) == OK ? s->broken : ERR_CORRUPT;
+}
+
+enum err
+spool_begin(struct spool *s, struct txn **t)
+{
+	batch_clear(s);
+	return store_begin(s->store, t);
+}
+
+enum err
+spool_commit(struct spool *s, struct txn *t)
+{
+	struct committer_hooks hooks = spool_hooks(s);
+	enum err e = hooks.batch_end(hooks.arg, t);
+
+	if (e == OK)
+		return store_commit(t);
+	store_end(t);
+	return e;
 }
 
 enum err
@@ -82,11 +101,11 @@ spool_open(struct store *store, const struct spool_signer *signer, struct spool 
 
 	s->store = store;
 	s->signer = signer;
-	e = store_begin(store, &t);
+	e = spool_begin(s, &t);
 	if (e == OK) {
 		e = first_rows(s, t);
 		if (e == OK)
-			e = store_commit(t);
+			e = spool_commit(s, t);
 		else
 			store_end(t);
 	}
@@ -216,14 +235,14 @@ spool_put_split(struct spool *s, struct txn *t, uint64_t number, const Citex__Si
 	put_proof(s, t, number, ours);
 	put_proof(s, t, number, theirs);
 	buffer_add_u64(&value, number);
-	batch_put_buffer(s, t, TABLE_META, key_word("frozen"), &value);
+	batch_put_buffer(s, t, TABLE_FACTS, key_word("frozen"), &value);
 	return s->broken;
 }
 
 enum err
 spool_thaw(struct spool *s, struct txn *t)
 {
-	batch_del(s, t, TABLE_META, key_word("frozen"));
+	batch_del(s, t, TABLE_FACTS, key_word("frozen"));
 	return s->broken;
 }
 

@@ -30,6 +30,9 @@ struct committer_hooks spool_hooks(struct spool *s);
 /* INCARNATION_BYTES; another one after create and restore. */
 const uint8_t *spool_incarnation(const struct spool *s);
 bool spool_is_low(struct spool *s);
+/* A batch of one's own, before there is a committer. */
+enum err spool_begin(struct spool *s, struct txn **t) MUST_CHECK;
+enum err spool_commit(struct spool *s, struct txn *t) MUST_CHECK;
 
 /* --- what happened in a job: for the queue, after the commit --- */
 

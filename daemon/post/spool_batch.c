@@ -383,7 +383,7 @@ batch_end(void *arg, struct txn *t)
 		write_counts(s, t, &s->deltas[i]);
 	k = key_number(s->last_number);
 	memcpy(last, k.at, sizeof(last));
-	batch_put(s, t, TABLE_META, key_word("last"), BYTES_OF(last));
+	batch_put(s, t, TABLE_FACTS, key_word("last"), BYTES_OF(last));
 	e = s->broken;
 	batch_clear(s);
 	return e;

@@ -38,7 +38,6 @@ spool_lanes(struct spool *s,
 			return ERR_CORRUPT;
 		found(arg, lane, counts);
 	}
-	cursor_drop(&c);
 	return not_found_is_end(e);
 }
 
@@ -80,7 +79,6 @@ spool_page(struct spool *s, const char *lane, enum lane_class class, uint64_t af
 		e = cursor_next(c, &key, &value);
 	}
 	*end = e == ERR_NOT_FOUND || (e == OK && !key_begins(&prefix, key));
-	cursor_drop(&c);
 	return not_found_is_end(e);
 }
 
@@ -346,7 +344,6 @@ spool_due(struct spool *s, int64_t now_ms, struct spool_after *after, struct spo
 		if (e == OK || e == ERR_NOT_FOUND || e == ERR_CORRUPT)
 			e = cursor_next(c, &key, &value);
 	}
-	cursor_drop(&c);
 	return not_found_is_end(e);
 }
 
@@ -374,7 +371,6 @@ spool_directory(struct spool *s, Citex__SignedHead **head, struct buffer *conten
 	key_add(&number, (struct bytes){ key.at, 8 });
 	for (; e == OK; e = cursor_next(c, &key, &value))
 		buffer_add(contents, value);
-	cursor_drop(&c);
 	e = not_found_is_end(e);
 	if (e == OK)
 		e = store_get(t, TABLE_HEADS, key_bytes(&number), &value);
@@ -404,7 +400,6 @@ spool_heads(struct spool *s, uint64_t from, Citex__SignedHead **out, size_t *cou
 			e = cursor_next(c, &key, &value);
 		}
 	}
-	cursor_drop(&c);
 	return not_found_is_end(e);
 }
 
@@ -419,7 +414,7 @@ spool_frozen(struct spool *s, uint64_t *number)
 
 	*number = 0;
 	if (e == OK)
-		e = store_get(t, TABLE_META, key_bytes(&word), &value);
+		e = store_get(t, TABLE_FACTS, key_bytes(&word), &value);
 	if (e != OK)
 		return not_found_is_end(e);
 	r = (struct reader){ value, OK };

@@ -9,7 +9,7 @@
  * with the version of its form. */
 
 enum spool_table {
-	TABLE_META,
+	TABLE_FACTS,
 	TABLE_ENVELOPES, /* number -> envelope_row */
 	TABLE_KNOWN, /* envelope id, digest -> known_row: what was accepted, and its slips */
 	TABLE_EXPIRY, /* expires, envelope id, digest -> nothing */
@@ -43,6 +43,7 @@ struct bytes key_bytes(const struct key *k);
 /* Whether KEY begins with K. */
 bool key_begins(const struct key *k, struct bytes key);
 
+/* The keys of the tables, in the order of enum spool_table. */
 struct key key_word(const char *word);
 struct key key_number(uint64_t number);
 struct key key_known(struct id id, const uint8_t digest[DIGEST_BYTES]);
