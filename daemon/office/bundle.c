@@ -125,13 +125,13 @@ add_sent(struct making *k, const Citex__BookAddressee *a, const char *message)
 }
 
 static void
-add_to_manifest(struct making *k, const struct dossier_message *m, const char *id, const char *file)
+add_to_manifest(struct making *k, const struct history_message *m, const char *id, const char *file)
 {
 	char created[TIME_TEXT_BYTES], signer[2 * KEY_ID_BYTES + 1] = "";
 	json_t *to = json_array();
 	time_print((int64_t)m->content->created, created);
-	if (m->book->signer.len == KEY_ID_BYTES)
-		hex_encode(bytes_of_pb(m->book->signer), signer);
+	if (m->message->signer.len == KEY_ID_BYTES)
+		hex_encode(bytes_of_pb(m->message->signer), signer);
 	for (size_t i = 0; i < m->content->n_addressees; i++)
 		(void)json_array_append_new(to, json_string(m->content->addressees[i]));
 	(void)json_array_append_new(k->messages,
@@ -141,18 +141,22 @@ add_to_manifest(struct making *k, const struct dossier_message *m, const char *i
 }
 
 static void
-add_message(struct making *k, const struct dossier_message *m)
+add_message(struct making *k, const struct history_message *m)
 {
 	char id[ID_TEXT_BYTES], file[ID_TEXT_BYTES + 16];
-	if (m->book->signed_data.len == 0)
+	struct id raw;
+	if (m->message->signed_data.len == 0)
 		return; /* not signed yet: nothing to prove */
-	id_print(m->id, id);
+	if (id_from_bytes(bytes_of_pb(m->message->id), &raw) != OK)
+		return;
+	id_print(raw, id);
 	(void)snprintf(file, sizeof(file), "%s.cms", id);
-	buffer_add(add_file(k->out, "messages/", file), bytes_of_pb(m->book->signed_data));
+	buffer_add(add_file(k->out, "messages/", file), bytes_of_pb(m->message->signed_data));
 	add_to_manifest(k, m, id, file);
-	add_signer(k, m->book->signer);
-	if (!m->book->outgoing)
-		add_envelope(k, m->book->envelope_id, bytes_of_pb(m->book->outer), id, k->v->me);
+	add_signer(k, m->message->signer);
+	if (!m->message->outgoing)
+		add_envelope(
+		    k, m->message->envelope_id, bytes_of_pb(m->message->outer), id, k->v->me);
 	for (size_t i = 0; i < m->addressee_count; i++)
 		add_sent(k, m->addressees[i], id);
 }
@@ -224,8 +228,8 @@ add_readme(struct making *k)
 static enum err
 make(struct making *k, struct id exchange)
 {
-	CLEANUP(dossier_release) struct dossier d = { 0 };
-	enum err e = dossier_load(k->v->book, k->v->t, k->v->me, exchange, k->v->now_ms, &d);
+	CLEANUP(history_release) struct history d = { 0 };
+	enum err e = history_load(k->v->office, k->v->t, exchange, k->v->now_ms, &d);
 	if (e != OK)
 		return e;
 	add_readme(k);

@@ -13,6 +13,7 @@
 #define STEP_MESSAGES 200 /* looked at before others are served */
 #define ROW_MAX_BYTES (16 * KIB)
 #define LIST_DEFAULT 200
+#define EXCHANGES_MAX 10000 /* looked at for what is due */
 
 /* Walks over boxes, newest first: listings, search, what is due, how many are new. */
 
@@ -31,7 +32,6 @@ struct walk {
 	void (*finish)(struct walk *w);
 	Citex__Listing *listing;
 	size_t bytes; /* of its rows */
-	Citex__DueList *due;
 	struct id *found; /* of the step under way */
 	size_t found_count;
 	size_t looked;
@@ -47,8 +47,6 @@ walk_free(struct walk *w)
 		*at = w->next;
 	if (w->listing != NULL)
 		proto_wipe(&w->listing->base);
-	if (w->due != NULL)
-		proto_wipe(&w->due->base);
 	free(w->found);
 	free(w);
 }
@@ -196,38 +194,52 @@ list_messages(
 		walk_end(w, e);
 }
 
-static enum err
-take_due(struct walk *w, const struct display *v, struct id id)
+/* What is due: in the exchanges that have a clock. */
+
+struct due_gathering {
+	struct id *exchanges;
+	size_t count;
+};
+
+static bool
+gather_exchange(void *arg, struct id exchange)
 {
-	enum err e = display_due(v, id, w->due);
-	if (e != OK || w->due->n_due < LIST_PAGE_MAX)
-		return e;
-	return ERR_TOO_MANY;
+	struct due_gathering *g = arg;
+	g->exchanges = xgrow(g->exchanges, g->count + 1, sizeof(*g->exchanges));
+	g->exchanges[g->count++] = exchange;
+	return g->count < EXCHANGES_MAX;
 }
 
-static void
-finish_due(struct walk *w)
+static enum err
+gather_due(const struct display *v, Citex__DueList *due)
 {
-	Citex__Answer a = CITEX__ANSWER__INIT;
-	display_due_sort(w->due);
-	a.what_case = CITEX__ANSWER__WHAT_DUE;
-	a.due = w->due;
-	while (protobuf_c_message_get_packed_size(&a.base) > FRAME_MAX_BYTES - 64)
-		proto_wipe(&w->due->due[--w->due->n_due]->base); /* the most urgent stay */
-	turn_answer(w->turn, &a);
+	struct due_gathering g = { 0 };
+	enum err e = book_each_marked(v->book, v->t, LIST_CLOCKS, gather_exchange, &g);
+	for (size_t i = 0; e == OK && i < g.count; i++)
+		e = display_due(v, g.exchanges[i], due);
+	free(g.exchanges);
+	display_due_sort(due);
+	return e;
 }
 
 static void
 list_due(struct desk *d, struct turn *t)
 {
-	struct walk *w = walk_new(d, t);
-	w->boxes[0] = BOX_INBOX;
-	w->boxes[1] = BOX_SENT;
-	w->box_count = 2;
-	w->take = take_due;
-	w->finish = finish_due;
-	w->due = message_new(&citex__due_list__descriptor);
-	walk_step(w);
+	CLEANUP(proto_wipe_drop) Citex__DueList *due = message_new(&citex__due_list__descriptor);
+	CLEANUP(display_end) struct display v = { 0 };
+	Citex__Answer a = CITEX__ANSWER__INIT;
+	enum err e = display_begin(d, &v);
+	if (e == OK)
+		e = gather_due(&v, due);
+	if (e != OK) {
+		turn_fail(t, e, "%s", "");
+		return;
+	}
+	a.what_case = CITEX__ANSWER__WHAT_DUE;
+	a.due = due;
+	while (protobuf_c_message_get_packed_size(&a.base) > FRAME_MAX_BYTES - 64)
+		proto_wipe(&due->due[--due->n_due]->base); /* the most urgent stay */
+	turn_answer(t, &a);
 }
 
 /* Quarantine: envelopes, not messages. */
@@ -409,11 +421,13 @@ give_status(struct walk *w)
 	Citex__Answer a = CITEX__ANSWER__INIT;
 	CLEANUP(proto_wipe_drop)
 	Citex__StatusView *s = message_new(&citex__status_view__descriptor);
+	CLEANUP(proto_wipe_drop) Citex__DueList *due = message_new(&citex__due_list__descriptor);
 	CLEANUP(display_end) struct display v = { 0 };
 	uint8_t head[DIGEST_BYTES];
 	if (display_begin(d, &v) != OK ||
 	    book_each_marked(v.book, v.t, LIST_UNSEALED, count_id, &s->queued) != OK ||
-	    book_each_marked(v.book, v.t, LIST_UNSENT, count_id, &s->queued) != OK) {
+	    book_each_marked(v.book, v.t, LIST_UNSENT, count_id, &s->queued) != OK ||
+	    gather_due(&v, due) != OK) {
 		turn_fail(w->turn, ERR_IO, "the office's store cannot be read; see citexd's log");
 		return;
 	}
@@ -422,8 +436,8 @@ give_status(struct walk *w)
 	text_set(&s->version, PACKAGE_VERSION);
 	s->directory = v.directory != NULL ? directory_number(v.directory) : 0;
 	s->new_ = w->bytes;
-	for (size_t i = 0; i < w->due->n_due; i++)
-		s->overdue += w->due->due[i]->overdue ? 1 : 0;
+	for (size_t i = 0; i < due->n_due; i++)
+		s->overdue += due->due[i]->overdue ? 1 : 0;
 	s->quarantined = book_count(v.book, v.t, BOX_QUARANTINE);
 	if (book_audit_head(v.book, v.t, &s->audit_count, head) != OK)
 		s->audit_count = 0;
@@ -438,16 +452,14 @@ give_status(struct walk *w)
 	turn_answer(w->turn, &a);
 }
 
-/* Counts what is new in BYTES, and gathers what is due. */
+/* Counts what is new, in BYTES. */
 static enum err
-take_status(struct walk *w, const struct display *v, struct id id)
+take_new(struct walk *w, const struct display *v, struct id id)
 {
-	CLEANUP(proto_wipe_drop) Citex__BookMessage *m = NULL;
-	enum err e = book_message(v->book, v->t, id, &m);
-	if (e != OK)
-		return e;
-	w->bytes += m->new_ ? 1 : 0;
-	return display_due(v, id, w->due);
+	(void)v;
+	(void)id;
+	w->bytes++;
+	return OK;
 }
 
 void
@@ -457,11 +469,10 @@ run_status(void *arg, struct turn *t, const Citex__Request *r)
 	struct walk *w = walk_new(d, t);
 	(void)r;
 	w->boxes[0] = BOX_INBOX;
-	w->boxes[1] = BOX_SENT;
-	w->box_count = 2;
-	w->take = take_status;
+	w->box_count = 1;
+	w->unread = true;
+	w->take = take_new;
 	w->finish = give_status;
-	w->due = message_new(&citex__due_list__descriptor);
 	walk_step(w);
 }
 

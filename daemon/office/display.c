@@ -78,17 +78,37 @@ slip_word(Citex__SlipType type)
 	return i < sizeof(words) / sizeof(*words) ? words[i] : "queued";
 }
 
+static struct id
+id_of(const struct history_message *m)
+{
+	struct id id = { 0 };
+	memcpy(id.at, m->message->id.data, ID_BYTES); /* 16 bytes: history_load() has looked */
+	return id;
+}
+
+/* The clock that M has started at AUTHORITY; NULL: none. */
+static const struct exchange_clock *
+clock_of(const struct history *d, const struct history_message *m, const char *authority)
+{
+	for (size_t i = 0; i < d->exchange.clock_count; i++) {
+		const struct exchange_clock *c = &d->exchange.clocks[i];
+		if (id_equal(c->message, id_of(m)) && strcmp(c->authority, authority) == 0)
+			return c;
+	}
+	return NULL;
+}
+
 /* How far M is at addressee I: its newest slip, or that it has answered. *SINCE_MS may be NULL. */
 static const char *
 addressee_state(
-    const struct dossier *d, const struct dossier_message *m, size_t i, int64_t *since_ms)
+    const struct history *d, const struct history_message *m, size_t i, int64_t *since_ms)
 {
 	const Citex__BookAddressee *a = m->addressees[i];
-	const struct exchange_clock *c = dossier_clock(d, m->id, a->authority);
-	int64_t since =
-	    a->reached != CITEX__SLIP_TYPE__SLIP_NONE ? (int64_t)a->since : (int64_t)m->book->filed;
+	const struct exchange_clock *c = clock_of(d, m, a->authority);
+	int64_t since = a->reached != CITEX__SLIP_TYPE__SLIP_NONE ? (int64_t)a->since
+								  : (int64_t)m->message->filed;
 	const char *word = slip_word(a->reached);
-	if (m->book->withdrawn)
+	if (m->message->withdrawn)
 		word = "withdrawn";
 	if (c != NULL && c->answered_ms != 0) {
 		since = c->answered_ms;
@@ -114,9 +134,9 @@ rank_of(const char *state)
 
 /* Of a message of ours: the state of who is least far. */
 static const char *
-least_state(const struct dossier *d, const struct dossier_message *m)
+least_state(const struct history *d, const struct history_message *m)
 {
-	const char *least = m->book->withdrawn ? "withdrawn" : "queued";
+	const char *least = m->message->withdrawn ? "withdrawn" : "queued";
 	int rank = 7;
 	for (size_t i = 0; i < m->addressee_count; i++) {
 		const char *state = addressee_state(d, m, i, NULL);
@@ -130,15 +150,15 @@ least_state(const struct dossier *d, const struct dossier_message *m)
 
 /* When the first open answer to M is due; 0: nothing is. */
 static int64_t
-first_due(const struct dossier *d, const struct dossier_message *m, int64_t now_ms, bool *overdue)
+first_due(const struct history *d, const struct history_message *m, int64_t now_ms, bool *overdue)
 {
 	int64_t due_ms = 0;
 	*overdue = false;
-	if (d->state.status == EXCHANGE_CLOSED)
+	if (d->exchange.status == EXCHANGE_CLOSED)
 		return 0;
-	for (size_t i = 0; i < d->state.clock_count; i++) {
-		const struct exchange_clock *c = &d->state.clocks[i];
-		if (!id_equal(c->message, m->id) || c->answered_ms != 0 || c->ended ||
+	for (size_t i = 0; i < d->exchange.clock_count; i++) {
+		const struct exchange_clock *c = &d->exchange.clocks[i];
+		if (!id_equal(c->message, id_of(m)) || c->answered_ms != 0 || c->ended ||
 		    c->due_ms == 0)
 			continue;
 		if (due_ms == 0 || c->due_ms < due_ms)
@@ -149,7 +169,7 @@ first_due(const struct dossier *d, const struct dossier_message *m, int64_t now_
 }
 
 static void
-add_addressees(const struct dossier_message *m, Citex__MessageRow *row)
+add_addressees(const struct history_message *m, Citex__MessageRow *row)
 {
 	for (size_t i = 0; i < m->addressee_count; i++)
 		text_add(&row->to, &row->n_to, m->addressees[i]->authority);
@@ -160,37 +180,37 @@ add_addressees(const struct dossier_message *m, Citex__MessageRow *row)
 }
 
 static bool
-asks(const struct dossier_message *m)
+asks(const struct history_message *m)
 {
 	return m->kind != NULL && m->kind->effect == EFFECT_ASKS;
 }
 
 static const char *
-incoming_state(const struct dossier *d, const struct dossier_message *m)
+incoming_state(const struct history *d, const struct history_message *m)
 {
 	if (asks(m))
-		return exchange_status_word(d->state.status);
-	return m->book->new_ ? "new" : "read";
+		return exchange_status_word(d->exchange.status);
+	return m->message->new_ ? "new" : "read";
 }
 
 static Citex__MessageRow *
-make_row(const struct display *v, const struct dossier *d, const struct dossier_message *m)
+make_row(const struct display *v, const struct history *d, const struct history_message *m)
 {
 	Citex__MessageRow *row = message_new(&citex__message_row__descriptor);
 	bool overdue = false;
 	int64_t due_ms = first_due(d, m, v->now_ms, &overdue);
-	text_set_id(&row->id, m->book->id);
-	text_set_id(&row->exchange, m->book->exchange);
+	text_set_id(&row->id, m->message->id);
+	text_set_id(&row->exchange, m->message->exchange);
 	text_set(&row->kind, m->content->kind);
 	text_set(&row->from, m->content->author);
 	add_addressees(m, row);
 	text_set_time(&row->time, (int64_t)m->content->created);
-	text_set(&row->subject, m->book->subject);
-	text_set(&row->state, m->book->outgoing ? least_state(d, m) : incoming_state(d, m));
+	text_set(&row->subject, m->message->subject);
+	text_set(&row->state, m->message->outgoing ? least_state(d, m) : incoming_state(d, m));
 	text_set_time(&row->due, due_ms);
 	row->overdue = overdue;
-	row->new_ = m->book->new_;
-	row->urgent = m->book->urgent;
+	row->new_ = m->message->new_;
+	row->urgent = m->message->urgent;
 	if (m->content->handling != NULL)
 		text_set(&row->handling, m->content->handling->tlp);
 	return row;
@@ -199,30 +219,34 @@ make_row(const struct display *v, const struct dossier *d, const struct dossier_
 /* The message's exchange, and it in it. */
 static enum err
 load_both(
-    const struct display *v, struct id message, struct dossier *d, const struct dossier_message **m)
+    const struct display *v, struct id message, struct history *d, const struct history_message **m)
 {
 	CLEANUP(proto_wipe_drop) Citex__BookMessage *book = NULL;
 	struct id exchange;
 	enum err e = book_message(v->book, v->t, message, &book);
-	*d = (struct dossier){ 0 };
+	*d = (struct history){ 0 };
 	if (e != OK)
 		return e;
 	if (id_from_bytes(bytes_of_pb(book->exchange), &exchange) != OK)
 		return ERR_CORRUPT;
-	e = dossier_load(v->book, v->t, v->me, exchange, v->now_ms, d);
+	e = history_load(v->office, v->t, exchange, v->now_ms, d);
 	if (e != OK)
 		return e;
-	*m = dossier_find(d, message);
+	*m = NULL;
+	for (size_t i = 0; i < d->count; i++) {
+		if (id_equal(id_of(&d->messages[i]), message))
+			*m = &d->messages[i];
+	}
 	return *m != NULL ? OK : ERR_CORRUPT;
 }
 
 enum err
 display_row(const struct display *v, struct id message, Citex__MessageRow **out)
 {
-	CLEANUP(dossier_message_release) struct dossier_message alone;
-	CLEANUP(dossier_release) struct dossier d = { 0 };
-	const struct dossier_message *m = &alone;
-	enum err e = dossier_message_load(v->book, v->t, v->me, message, &alone);
+	CLEANUP(history_message_release) struct history_message alone = { 0 };
+	CLEANUP(history_release) struct history d = { 0 };
+	const struct history_message *m = &alone;
+	enum err e = history_message_load(v->office, v->t, message, &alone);
 	if (e == OK && asks(&alone))
 		e = load_both(v, message, &d, &m);
 	if (e == OK)
@@ -251,9 +275,9 @@ add_proofs(const struct display *v, struct id envelope, Citex__Addressee *out)
 }
 
 static uint64_t
-total_bytes(const struct dossier_message *m)
+total_bytes(const struct history_message *m)
 {
-	uint64_t total = m->book->signed_data.len;
+	uint64_t total = m->message->signed_data.len;
 	for (size_t i = 0; i < m->content->n_attachments; i++)
 		total += m->content->attachments[i]->sealed_length;
 	return total;
@@ -261,7 +285,7 @@ total_bytes(const struct dossier_message *m)
 
 /* What the post says of the way, while it is on it. */
 static void
-add_progress(const struct display *v, const struct dossier_message *m,
+add_progress(const struct display *v, const struct history_message *m,
     const Citex__BookAddressee *a, struct id envelope, Citex__Addressee *out)
 {
 	const Citex__Progress *p = v->office != NULL ? office_progress(v->office, envelope) : NULL;
@@ -295,7 +319,7 @@ add_clock(const struct display *v, const struct exchange_clock *c, Citex__Addres
 
 static Citex__Addressee *
 make_addressee(
-    const struct display *v, const struct dossier *d, const struct dossier_message *m, size_t i)
+    const struct display *v, const struct history *d, const struct history_message *m, size_t i)
 {
 	const Citex__BookAddressee *a = m->addressees[i];
 	Citex__Addressee *out = message_new(&citex__addressee__descriptor);
@@ -306,7 +330,7 @@ make_addressee(
 	text_set_time(&out->since, since_ms);
 	text_set(&out->reason, a->reason);
 	text_set(&out->words, a->words);
-	add_clock(v, dossier_clock(d, m->id, a->authority), out);
+	add_clock(v, clock_of(d, m, a->authority), out);
 	if (id_from_bytes(bytes_of_pb(a->envelope_id), &envelope) != OK)
 		return out;
 	add_progress(v, m, a, envelope, out);
@@ -317,30 +341,31 @@ make_addressee(
 
 /* Of a message that came in: ourselves. */
 static Citex__Addressee *
-make_ourselves(const struct display *v, const struct dossier *d, const struct dossier_message *m)
+make_ourselves(const struct display *v, const struct history *d, const struct history_message *m)
 {
 	Citex__Addressee *out = message_new(&citex__addressee__descriptor);
-	const struct exchange_clock *c = dossier_clock(d, m->id, v->me);
+	const struct exchange_clock *c = clock_of(d, m, v->me);
 	struct id envelope;
 	text_set(&out->authority, v->me);
-	text_set(&out->state, m->book->new_ ? "opened" : "seen");
-	text_set_time(&out->since, (int64_t)(m->book->new_ ? m->book->filed : m->book->shown));
+	text_set(&out->state, m->message->new_ ? "opened" : "seen");
+	text_set_time(
+	    &out->since, (int64_t)(m->message->new_ ? m->message->filed : m->message->shown));
 	if (c != NULL && c->answered_ms != 0) {
 		text_set(&out->state, "answered");
 		text_set_time(&out->since, c->answered_ms);
 	}
 	out->bytes = out->bytes_total = total_bytes(m);
 	add_clock(v, c, out);
-	if (id_from_bytes(bytes_of_pb(m->book->envelope_id), &envelope) == OK)
+	if (id_from_bytes(bytes_of_pb(m->message->envelope_id), &envelope) == OK)
 		add_proofs(v, envelope, out);
 	return out;
 }
 
 static void
-add_all(const struct display *v, const struct dossier *d, const struct dossier_message *m,
+add_all(const struct display *v, const struct history *d, const struct history_message *m,
     Citex__Addressee ***list, size_t *count)
 {
-	if (!m->book->outgoing)
+	if (!m->message->outgoing)
 		message_add(list, count, make_ourselves(v, d, m));
 	for (size_t i = 0; i < m->addressee_count; i++)
 		message_add(list, count, make_addressee(v, d, m, i));
@@ -349,13 +374,13 @@ add_all(const struct display *v, const struct dossier *d, const struct dossier_m
 enum err
 display_tracking(const struct display *v, struct id message, Citex__Tracking **out)
 {
-	CLEANUP(dossier_release) struct dossier d = { 0 };
-	const struct dossier_message *m = NULL;
+	CLEANUP(history_release) struct history d = { 0 };
+	const struct history_message *m = NULL;
 	enum err e = load_both(v, message, &d, &m);
 	if (e != OK)
 		return e;
 	*out = message_new(&citex__tracking__descriptor);
-	text_set_id(&(*out)->id, m->book->id);
+	text_set_id(&(*out)->id, m->message->id);
 	text_set(&(*out)->kind, m->content->kind);
 	add_all(v, &d, m, &(*out)->addressees, &(*out)->n_addressees);
 	return OK;
@@ -364,17 +389,17 @@ display_tracking(const struct display *v, struct id message, Citex__Tracking **o
 enum err
 display_exchange(const struct display *v, struct id exchange, Citex__ExchangeView **out)
 {
-	CLEANUP(dossier_release) struct dossier d = { 0 };
-	enum err e = dossier_load(v->book, v->t, v->me, exchange, v->now_ms, &d);
+	CLEANUP(history_release) struct history d = { 0 };
+	enum err e = history_load(v->office, v->t, exchange, v->now_ms, &d);
 	if (e != OK)
 		return e;
 	*out = message_new(&citex__exchange_view__descriptor);
-	text_set_id(&(*out)->exchange, d.messages[0].book->exchange);
-	text_set(&(*out)->state, exchange_status_word(d.state.status));
-	text_set(&(*out)->outcome, d.state.outcome);
-	text_set(&(*out)->subject, d.messages[0].book->subject);
+	text_set_id(&(*out)->exchange, d.messages[0].message->exchange);
+	text_set(&(*out)->state, exchange_status_word(d.exchange.status));
+	text_set(&(*out)->outcome, d.exchange.outcome);
+	text_set(&(*out)->subject, d.messages[0].message->subject);
 	for (size_t i = 0; i < d.count; i++) {
-		const struct dossier_message *m = &d.messages[i];
+		const struct history_message *m = &d.messages[i];
 		message_add(&(*out)->messages, &(*out)->n_messages, make_row(v, &d, m));
 		if (i == 0 || asks(m))
 			add_all(v, &d, m, &(*out)->addressees, &(*out)->n_addressees);
@@ -394,20 +419,21 @@ roles_of(const struct display *v, const char *authority)
 
 /* Who asks closes; who was asked answers. */
 static bool
-is_ours_to_send(const struct display *v, const struct dossier *d, const struct dossier_message *m,
+is_ours_to_send(const struct display *v, const struct history *d, const struct history_message *m,
     const struct kind *k)
 {
 	const char *to = m->content->author;
 	if (k->effect == EFFECT_CLOSES)
 		return strcmp(d->messages[0].content->author, v->me) == 0 &&
-		    d->state.status != EXCHANGE_CLOSED;
+		    d->exchange.status != EXCHANGE_CLOSED;
 	if (k->effect == EFFECT_ANSWERS || k->effect == EFFECT_EXTENDS)
-		return !m->book->outgoing && kind_allowed(k, roles_of(v, v->me), roles_of(v, to));
+		return !m->message->outgoing &&
+		    kind_allowed(k, roles_of(v, v->me), roles_of(v, to));
 	return true;
 }
 
 static void
-add_next(const struct display *v, const struct dossier *d, const struct dossier_message *m,
+add_next(const struct display *v, const struct history *d, const struct history_message *m,
     Citex__Item *item)
 {
 	if (m->kind == NULL)
@@ -420,7 +446,7 @@ add_next(const struct display *v, const struct dossier *d, const struct dossier_
 }
 
 static void
-add_attachments(const struct dossier_message *m, Citex__Item *item)
+add_attachments(const struct history_message *m, Citex__Item *item)
 {
 	for (size_t i = 0; i < m->content->n_attachments; i++) {
 		const Citex__Attachment *a = m->content->attachments[i];
@@ -439,7 +465,7 @@ add_attachments(const struct dossier_message *m, Citex__Item *item)
 }
 
 static void
-add_handling(const struct dossier_message *m, Citex__Item *item)
+add_handling(const struct history_message *m, Citex__Item *item)
 {
 	const Citex__Handling *h = m->content->handling;
 	if (h == NULL)
@@ -452,17 +478,17 @@ add_handling(const struct dossier_message *m, Citex__Item *item)
 }
 
 static void
-add_signer(const struct display *v, const struct dossier_message *m, Citex__Item *item)
+add_signer(const struct display *v, const struct history_message *m, Citex__Item *item)
 {
 	const struct directory_key *key = NULL;
 	const char *owner = NULL;
 	enum cert_use use;
 	char hex[2 * KEY_ID_BYTES + 1] = "", text[2 * KEY_ID_BYTES + AUTHORITY_MAX_BYTES + 16];
-	if (m->book->signer.len != KEY_ID_BYTES)
+	if (m->message->signer.len != KEY_ID_BYTES)
 		return;
-	hex_encode(bytes_of_pb(m->book->signer), hex);
+	hex_encode(bytes_of_pb(m->message->signer), hex);
 	if (v->directory == NULL ||
-	    directory_key_find(v->directory, bytes_of_pb(m->book->signer), &key, &owner, &use) !=
+	    directory_key_find(v->directory, bytes_of_pb(m->message->signer), &key, &owner, &use) !=
 		OK)
 		owner = m->content->author;
 	(void)snprintf(text, sizeof(text), "%s, key %s", owner, hex);
@@ -472,8 +498,8 @@ add_signer(const struct display *v, const struct dossier_message *m, Citex__Item
 enum err
 display_item(const struct display *v, struct id message, Citex__Item **out)
 {
-	CLEANUP(dossier_release) struct dossier d = { 0 };
-	const struct dossier_message *m = NULL;
+	CLEANUP(history_release) struct history d = { 0 };
+	const struct history_message *m = NULL;
 	char version[16];
 	enum err e = load_both(v, message, &d, &m);
 	if (e != OK)
@@ -500,40 +526,45 @@ display_item(const struct display *v, struct id message, Citex__Item **out)
 /* What is owed. */
 
 static Citex__DueRow *
-make_due(const struct display *v, const struct dossier_message *m, const struct exchange_clock *c)
+make_due(const struct display *v, const struct history_message *m, const struct exchange_clock *c)
 {
 	Citex__DueRow *row = message_new(&citex__due_row__descriptor);
-	text_set_id(&row->id, m->book->id);
-	text_set_id(&row->exchange, m->book->exchange);
+	text_set_id(&row->id, m->message->id);
+	text_set_id(&row->exchange, m->message->exchange);
 	text_set(&row->who, c->authority);
 	text_set(&row->owes, c->rule != NULL ? c->rule->id : "");
 	text_set(&row->to, c->to);
 	text_set_time(&row->due, c->due_ms);
 	row->overdue = exchange_clock_is_overdue(c, v->now_ms);
-	text_set(&row->subject, m->book->subject);
+	text_set(&row->subject, m->message->subject);
 	text_set_time(&row->since, c->start_ms);
 	text_set(&row->rule, c->rule != NULL ? c->rule->id : "");
 	text_set(&row->paragraph, c->paragraph);
 	return row;
 }
 
-enum err
-display_due(const struct display *v, struct id message, Citex__DueList *list)
+static const struct history_message *
+asked_by(const struct history *d, const struct exchange_clock *c)
 {
-	CLEANUP(dossier_message_release) struct dossier_message alone;
-	CLEANUP(dossier_release) struct dossier d = { 0 };
-	const struct dossier_message *m = NULL;
-	enum err e = dossier_message_load(v->book, v->t, v->me, message, &alone);
-	if (e != OK || !asks(&alone))
+	for (size_t i = 0; i < d->count; i++) {
+		if (id_equal(id_of(&d->messages[i]), c->message))
+			return &d->messages[i];
+	}
+	return NULL;
+}
+
+enum err
+display_due(const struct display *v, struct id exchange, Citex__DueList *list)
+{
+	CLEANUP(history_release) struct history d = { 0 };
+	enum err e = history_load(v->office, v->t, exchange, v->now_ms, &d);
+	if (e != OK || d.exchange.status == EXCHANGE_CLOSED)
 		return e;
-	e = load_both(v, message, &d, &m);
-	if (e != OK || d.state.status == EXCHANGE_CLOSED)
-		return e;
-	for (size_t i = 0; i < d.state.clock_count; i++) {
-		const struct exchange_clock *c = &d.state.clocks[i];
-		if (!id_equal(c->message, message) || c->answered_ms != 0 || c->ended)
-			continue;
-		message_add(&list->due, &list->n_due, make_due(v, m, c));
+	for (size_t i = 0; i < d.exchange.clock_count; i++) {
+		const struct exchange_clock *c = &d.exchange.clocks[i];
+		const struct history_message *m = asked_by(&d, c);
+		if (m != NULL && c->answered_ms == 0 && !c->ended)
+			message_add(&list->due, &list->n_due, make_due(v, m, c));
 	}
 	return OK;
 }

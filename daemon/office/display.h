@@ -2,7 +2,7 @@
 #ifndef DAEMON_OFFICE_DISPLAY_H
 #define DAEMON_OFFICE_DISPLAY_H
 
-#include "daemon/office/dossier.h"
+#include "daemon/office/history.h"
 #include "daemon/office/office.h"
 
 /* What an officer is shown, made from the book: one snapshot, one moment. It
@@ -11,7 +11,7 @@ struct display {
 	struct book *book;
 	struct txn *t;
 	const struct directory *directory; /* NULL: none yet */
-	const struct office *office; /* for what the post says of an envelope; NULL: nothing */
+	struct office *office;
 	const char *me;
 	int64_t now_ms;
 };
@@ -24,8 +24,8 @@ enum err display_tracking(const struct display *v, struct id message, Citex__Tra
     MUST_CHECK;
 enum err display_exchange(const struct display *v, struct id exchange, Citex__ExchangeView **out)
     MUST_CHECK;
-/* Append to LIST who still owes an answer to MESSAGE. */
-enum err display_due(const struct display *v, struct id message, Citex__DueList *list) MUST_CHECK;
+/* Append to LIST who still owes an answer in EXCHANGE. */
+enum err display_due(const struct display *v, struct id exchange, Citex__DueList *list) MUST_CHECK;
 void display_due_sort(
     Citex__DueList *list); /* what is due first, first; what has no time yet, last */
 /* Does TEXT occur in the message: its fields, people, files, id? Letters of ASCII in either case.
