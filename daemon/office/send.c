@@ -285,8 +285,8 @@ take_warnings(struct submission *s, const ProtobufCMessage *body)
 	size_t count = s->kind->warn != NULL ? s->kind->warn(body, problems, 8) : 0;
 
 	for (size_t i = 0; i < count; i++)
-		(void)snprintf(s->warnings[s->warning_count++], sizeof(s->warnings[0]), "%s: %s",
-		    problems[i].path, problems[i].words);
+		(void)snprintf(s->warnings[s->warning_count++], sizeof(s->warnings[0]),
+		    "%.63s: %.199s", problems[i].path, problems[i].words);
 }
 
 static void
