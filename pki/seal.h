@@ -24,7 +24,8 @@ struct seal_draft {
 	const char *author, *addressee;
 	const uint8_t *incarnation; /* INCARNATION_BYTES */
 	uint64_t sequence;
-	int64_t created_ms, expires_ms; /* created as in the content: it is compared */
+	int64_t created_ms, expires_ms; /* created as in the content, which is compared;
+					 expires at most LIFETIME_MAX_MS after it */
 	unsigned priority;
 	const struct directory_key *recipient;
 	struct cms_sender *sender; /* for that recipient's key */

@@ -15,7 +15,7 @@
 
 #define DETAIL_BYTES 200
 
-static void
+static _Noreturn void
 die(const char *why)
 {
 	fprintf(stderr, "vectool: %s\n", why);
@@ -32,18 +32,33 @@ text_of(const json_t *v, const char *name)
 	return text;
 }
 
+/* What stands in the line, until its end. */
+static uint8_t **kept;
+static size_t kept_count;
+
+static void
+forget(void)
+{
+	while (kept_count > 0)
+		free(kept[--kept_count]);
+	free(kept);
+	kept = NULL;
+}
+
 static struct bytes
 hex_text(const char *text)
 {
 	size_t len = strlen(text) / 2;
 	uint8_t *to = xalloc(len);
 
+	kept = xgrow(kept, kept_count + 1, sizeof(*kept));
+	kept[kept_count++] = to;
+
 	if (hex_decode(text, to, len) != OK)
 		die("no hexadecimal digits");
 	return (struct bytes){ to, len };
 }
 
-/* Kept until the program ends: it is short. */
 static struct bytes
 bytes_in(const json_t *v, const char *name)
 {
@@ -295,7 +310,7 @@ do_make(const json_t *v, json_t *out)
 	CLEANUP(public_key_drop) struct public_key *reader = point_in(v, "reader");
 	CLEANUP(buffer_release) struct buffer inner = { 0 }, sealed = { 0 };
 	uint8_t key_id[KEY_ID_BYTES];
-	struct cms_sender *s;
+	struct cms_sender *s = NULL;
 
 	public_key_id(reader, key_id);
 	if (cms_sign(key, bytes_in(v, "content"), number_in(v, "time"), &inner) != OK ||
@@ -372,6 +387,7 @@ run_line(const char *line)
 	free(text);
 	json_decref(v);
 	json_decref(out);
+	forget();
 }
 
 int
