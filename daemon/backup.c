@@ -324,8 +324,9 @@ move_in(const char *from, const char *to, const char *name, struct buffer *why)
 	return synced ? OK : wrong(why, ERR_IO, to, strerror(errno));
 }
 
+/* The first step: bring the store of FROM to a folder aside of TO, and judge it there. */
 static enum err
-restore_store(const struct conf *c, const struct store_layout *layout, const char *from,
+prepare_store(const struct conf *c, const struct store_layout *layout, const char *from,
     const char *to, uint64_t limit_bytes, struct buffer *why)
 {
 	char aside[PATH_BYTES], name[64];
@@ -339,15 +340,30 @@ restore_store(const struct conf *c, const struct store_layout *layout, const cha
 	e = make_owned_folder(c, aside, why);
 	if (e == OK)
 		e = bring(c, from, aside, name, why);
-	if (e == OK)
-		e = judge_as_owner(c, layout, aside, limit_bytes, why);
-	if (e == OK)
-		e = move_in(aside, to, name, why);
+	return e == OK ? judge_as_owner(c, layout, aside, limit_bytes, why) : e;
+}
+
+static void
+clear_aside(const struct store_layout *layout, const char *to)
+{
+	char aside[PATH_BYTES];
+
+	join(aside, to, RESTORING);
 	remove_file(aside, layout->kind, ".mdb");
 	remove_file(aside, layout->kind, ".lock");
 	remove_file(aside, layout->kind, ".mdb-lock");
 	(void)rmdir(aside);
-	return e;
+}
+
+/* The last step. */
+static enum err
+place_store(const struct store_layout *layout, const char *to, struct buffer *why)
+{
+	char aside[PATH_BYTES], name[64];
+
+	(void)snprintf(name, sizeof(name), "%s.mdb", layout->kind);
+	join(aside, to, RESTORING);
+	return has_store(aside, layout->kind) ? move_in(aside, to, name, why) : OK;
 }
 
 /* The store's key comes before the store: a store without its key is of no use to anybody. */
@@ -369,7 +385,7 @@ bring_key(const struct conf *c, const char *from, const char *to, struct buffer 
 }
 
 static enum err
-restore_office(
+prepare_office(
     const struct conf *c, const struct conf_authority *a, const char *dir, struct buffer *why)
 {
 	char from[PATH_BYTES], to[PATH_BYTES], offices[PATH_BYTES];
@@ -384,8 +400,8 @@ restore_office(
 	if (e == OK)
 		e = make_owned_folder(c, to, why);
 	if (e == OK)
-		e = bring_key(c, from, to, why);
-	return e == OK ? restore_store(c, &book_layout, from, to, a->store_limit_bytes, why) : e;
+		e = prepare_store(c, &book_layout, from, to, a->store_limit_bytes, why);
+	return e == OK ? bring_key(c, from, to, why) : e;
 }
 
 /* ERR_LOCKED while a daemon works in the state folder. */
@@ -405,14 +421,52 @@ check_not_running(const struct conf *c, struct buffer *why)
 	return free_now ? OK : wrong(why, ERR_LOCKED, c->state, "citexd is running; stop it first");
 }
 
+static enum err
+prepare_all(const struct conf *c, const char *dir, struct buffer *why)
+{
+	enum err e = prepare_store(c, &spool_layout, dir, c->state, c->store_limit_bytes, why);
+
+	for (size_t i = 0; e == OK && i < c->authority_count; i++)
+		e = prepare_office(c, &c->authorities[i], dir, why);
+	return e;
+}
+
+/* Offices first: one without its post waits, a post without its office does not know that. */
+static enum err
+place_all(const struct conf *c, struct buffer *why)
+{
+	char folder[PATH_BYTES];
+	enum err e = OK;
+
+	for (size_t i = 0; e == OK && i < c->authority_count; i++) {
+		office_folder(folder, c->state, c->authorities[i].id);
+		e = place_store(&book_layout, folder, why);
+	}
+	return e == OK ? place_store(&spool_layout, c->state, why) : e;
+}
+
+static void
+clear_all(const struct conf *c)
+{
+	char folder[PATH_BYTES];
+
+	clear_aside(&spool_layout, c->state);
+	for (size_t i = 0; i < c->authority_count; i++) {
+		office_folder(folder, c->state, c->authorities[i].id);
+		clear_aside(&book_layout, folder);
+	}
+}
+
 enum err
 backup_restore(const struct conf *c, const char *dir, struct buffer *why)
 {
 	enum err e = check_not_running(c, why);
 
+	if (e != OK)
+		return e;
+	e = prepare_all(c, dir, why);
 	if (e == OK)
-		e = restore_store(c, &spool_layout, dir, c->state, c->store_limit_bytes, why);
-	for (size_t i = 0; e == OK && i < c->authority_count; i++)
-		e = restore_office(c, &c->authorities[i], dir, why);
+		e = place_all(c, why);
+	clear_all(c);
 	return e;
 }

@@ -3,6 +3,7 @@
  * asks, because it reads keys, certificates and a directory, and nothing of
  * that belongs into the supervisor. Not here: the file's own mistakes (conf.c). */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -49,9 +50,8 @@ static void PRINTF(1, 2) warn(const char *fmt, ...)
 /* Folders */
 
 static void
-check_state(struct check *k)
+check_rights(struct check *k, const char *path)
 {
-	const char *path = k->c->state;
 	struct stat st;
 
 	if (stat(path, &st) != 0)
@@ -61,8 +61,33 @@ check_state(struct check *k)
 		    (unsigned)st.st_uid, (unsigned)k->c->user);
 	else if (st.st_mode & 077)
 		complain(k, "%s: is open to group or others (chmod go= %s)", path, path);
-	else if ((st.st_mode & 0700) != 0700)
-		complain(k, "%s: its owner may not use it", path);
+}
+
+/* What is above the folder counts, too: by the eyes of whom citexd works as. */
+static void
+check_reach(struct check *k, const char *path)
+{
+	const struct sandbox user = { .change_user = getuid() == 0 && k->c->user != 0,
+		.user = k->c->user,
+		.group = k->c->user_group };
+
+	if (sandbox_as_user(&user) != OK)
+		complain(k, "cannot become user %u", (unsigned)user.user);
+	else if (faccessat(AT_FDCWD, path, R_OK | W_OK | X_OK, AT_EACCESS) != 0)
+		complain(k, "%s: user %u cannot use it: %s", path, (unsigned)k->c->user,
+		    strerror(errno));
+	if (sandbox_as_root(&user) != OK)
+		complain(k, "cannot become root again");
+}
+
+static void
+check_state(struct check *k)
+{
+	unsigned wrong = k->wrong;
+
+	check_rights(k, k->c->state);
+	if (k->wrong == wrong)
+		check_reach(k, k->c->state);
 }
 
 static void

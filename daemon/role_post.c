@@ -11,7 +11,6 @@
 #include "daemon/roles.h"
 #include "pki/directory_file.h"
 #include "pki/ossl.h"
-#include "proto/decode.h"
 
 struct role {
 	struct child *child;
@@ -163,15 +162,10 @@ static void
 on_directory(void *arg, struct bytes file)
 {
 	struct role *r = arg;
-	Citex__SignedHead *head = NULL;
-	struct bytes contents;
-	enum err e = directory_file_parse(file, &head, &contents);
+	enum err e = post_directory_offered(r->post, file);
 
-	if (e == OK)
-		e = post_directory_offered(r->post, head, contents);
 	if (e != OK)
 		log_event(LEVEL_WARNING, "directory-not-taken", LOG_ERR(e));
-	proto_free((ProtobufCMessage *)head);
 }
 
 static enum err

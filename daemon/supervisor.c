@@ -106,7 +106,7 @@ stop_all(struct supervisor *s, enum err why)
 		return;
 	s->stopping = true;
 	s->result = why;
-	log_event(LEVEL_INFO, "stopping", LOG_ERR(why));
+	log_event(LEVEL_INFO, "stopping", LOG_NUM("status", err_exit_status(why)));
 	(void)sd_notify(0, "STOPPING=1");
 	for (size_t i = 0; i < s->count; i++)
 		process_stop(s->processes[i], false);
@@ -127,7 +127,8 @@ on_down(void *arg, struct process *p)
 static void
 on_gave_up(void *arg, struct process *p, enum err why)
 {
-	log_event(LEVEL_ERROR, "gave-up", LOG_TEXT("process", process_name(p)), LOG_ERR(why));
+	log_event(LEVEL_ERROR, "gave-up", LOG_TEXT("process", process_name(p)),
+	    LOG_TEXT("words", "it has said why; the node does not start"));
 	stop_all(arg, why);
 }
 
