@@ -137,7 +137,8 @@ class Lab:
     # --- making it ---
 
     def create(self, topology):
-        os.makedirs(self.path("run"), mode=0o700)
+        for name in ("run", "parties"):
+            os.makedirs(self.path(name), mode=0o700)
         with open(self.passphrase, "w", encoding="ascii", opener=lambda p, f: os.open(p, f, 0o400)) as f:
             f.write(secrets.token_hex(16) + "\n")
         self.pki("directory", "init", self.path("publisher"), "--passphrase-file", self.passphrase)
