@@ -736,30 +736,28 @@ book_each_quarantined(struct book *b, struct txn *t, book_quarantined_fn *fn, vo
 
 /* --- slips on their way out --- */
 
-/* The number after the last in a table whose keys are 8-byte numbers. */
+/* Numbers never come again, also when the table has been empty: whoever remembers one knows what is
+ * newer. */
 static enum err
-next_number(struct txn *t, enum table table, uint64_t *out)
+next_number(struct book *b, struct txn *t, uint64_t *out)
 {
-	CLEANUP(cursor_drop) struct cursor *c = NULL;
-	struct bytes key, sealed;
+	CLEANUP(buffer_release) struct buffer was = { 0 }, is = { 0 };
 	struct reader r;
-	enum err e = cursor_new(t, table, &c);
+	enum err e = get_value(b, t, T_META, key_word("out_slip"), &was);
 
-	*out = 1;
-	if (e == OK)
-		e = cursor_seek_before(c, BYTES_NONE, &key, &sealed);
-	if (e == OK) {
-		r = (struct reader){ key, OK };
-		*out = read_u64(&r) + 1;
-	}
-	return e == ERR_NOT_FOUND ? OK : e;
+	if (e != OK && e != ERR_NOT_FOUND)
+		return e;
+	r = (struct reader){ buffer_bytes(&was), OK };
+	*out = e == OK ? read_u64(&r) + 1 : 1;
+	buffer_add_u64(&is, *out);
+	return put_value(b, t, T_META, key_word("out_slip"), buffer_bytes(&is));
 }
 
 enum err
 book_put_out_slip(struct book *b, struct txn *t, struct bytes packed)
 {
 	uint64_t number;
-	enum err e = next_number(t, T_OUT_SLIPS, &number);
+	enum err e = next_number(b, t, &number);
 
 	return e == OK ? put_value(b, t, T_OUT_SLIPS, key_number(number, 8), packed) : e;
 }
