@@ -351,9 +351,7 @@ signer_usable(const struct directory_key *key, int64_t now_ms, int64_t signing_t
 {
 	enum err e = directory_key_usable(key, now_ms);
 
-	if (e == OK || key->revoked)
-		return e;
-	return directory_key_usable(key, signing_time_ms);
+	return e == OK ? OK : directory_key_usable(key, signing_time_ms);
 }
 
 /* The sealed bytes to the author's SignedData, in OUT. */

@@ -363,6 +363,23 @@ test_open_fails_alike_whatever_is_wrong_up_to_the_signature(void **state)
 	}
 }
 
+/* Sealed and stamped by the author, but with a bit of its own SignedData changed, each in turn. */
+static void
+test_open_needs_the_authors_signature_over_every_byte(void **state)
+{
+	CLEANUP(buffer_release) struct buffer packed = { 0 }, signed_data = { 0 };
+	struct mail_plan p = { 0 };
+
+	mail_make(*state, &p, &packed, &signed_data);
+	for (size_t i = 0; i < signed_data.len; i += i < 60 || i > 1080 ? 1 : 97) {
+		signed_data.at[i] ^= 1;
+		p.signed_data = buffer_bytes(&signed_data);
+		assert_int_equal(open_plan(*state, &p), ERR_CANNOT_OPEN);
+		signed_data.at[i] ^= 1;
+	}
+	assert_int_equal(open_plan(*state, &p), OK);
+}
+
 static void
 test_open_with_sealed_bytes_changed_under_way(void **state)
 {
@@ -944,6 +961,7 @@ main(void)
 		cmocka_unit_test(test_seal_batch_of_many_addressees),
 		cmocka_unit_test(test_seal_has_at_most_so_many_attachments),
 		cmocka_unit_test(test_open_fails_alike_whatever_is_wrong_up_to_the_signature),
+		cmocka_unit_test(test_open_needs_the_authors_signature_over_every_byte),
 		cmocka_unit_test(test_open_with_sealed_bytes_changed_under_way),
 		cmocka_unit_test(test_open_surreptitious_forwarding_is_refused),
 		cmocka_unit_test(test_open_inner_fields_must_be_the_outer_ones),
