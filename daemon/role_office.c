@@ -13,6 +13,7 @@
 #include "daemon/log.h"
 #include "daemon/office/office.h"
 #include "daemon/roles.h"
+#include "proto/json.h"
 #include "pki/files.h"
 
 #define PATH_BYTES 4096
@@ -125,6 +126,7 @@ open_files(struct role *r)
 {
 	enum err e = sandbox_as_user(&r->sandbox);
 
+	json_begin(); /* bundles have a manifest */
 	if (e == OK)
 		e = make_folder(r);
 	if (e == OK)

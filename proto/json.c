@@ -503,3 +503,9 @@ json_to_message(
 	*out = m;
 	return OK;
 }
+
+void
+json_begin(void)
+{
+	json_object_seed(0);
+}

@@ -12,6 +12,9 @@
  * is written also when it is empty, absent sub-messages and absent members of a
  * oneof are not. */
 
+/* Before a sandbox closes: jansson opens /dev/urandom for its first object. */
+void json_begin(void);
+
 /* A new reference; NULL without memory, or when a text in M is no UTF-8. */
 json_t *json_of_message(const ProtobufCMessage *m);
 

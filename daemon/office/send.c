@@ -823,8 +823,13 @@ sealed_run(struct job *j, struct txn *t)
 		return ERR_WRONG_STATE;
 	e = book_message(s->office->book, t, s->id, &m);
 	if (e == OK) {
-		if (m->signed_data.len == 0)
+		if (m->signed_data.len == 0) {
+			const struct office_config *c = &s->office->config;
 			set_bytes(&m->signed_data, buffer_bytes(&s->work.signed_data));
+			set_bytes(&m->signer,
+			    (struct bytes){
+				cert_key_id(c->signing[c->signing_count - 1].cert), KEY_ID_BYTES });
+		}
 		e = book_put_message(s->office->book, t, m, false);
 	}
 	proto_wipe((ProtobufCMessage *)m);

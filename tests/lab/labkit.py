@@ -320,8 +320,9 @@ class Lab:
         self.save()
         for node in topology:
             self.configure(node)
-        self.stop_proxy()
-        self.start_proxy()
+            x = self.data["nodes"][node]
+            if x["port"]:
+                self.order(do="front", node=node, front=x["front"], port=x["port"])
         self.pki("directory", "install", out, "--into", self.path("secretariat", "state"), "--pin", self.data["pin"])
         os.kill(self.pid("secretariat"), signal.SIGHUP)
         for node in topology:

@@ -6,6 +6,7 @@ other end, so that a node can be cut off whole: what it dials and what dials it.
 Controlled by one JSON object a line on a Unix socket:
   {"do": "cut", "node": N, "reset": bool}   swallow (or close) all of N's bytes
   {"do": "heal", "node": N}
+  {"do": "front", "node": N, "front": port, "port": port}   one more node that listens
   {"do": "shape", "node": N, "rate": bytes/s or 0, "delay": seconds}
   {"do": "bytes"}                            -> bytes carried, by "FROM>TO"
 """
@@ -145,6 +146,8 @@ class Proxy:
             self.cuts.pop(node, None)
             for link in [x for x in self.links if x.lost and not self.is_cut(x.ends())]:
                 link.close()
+        elif order["do"] == "front":
+            asyncio.ensure_future(self.front(node, order["front"], order["port"]))
         elif order["do"] == "shape":
             self.shapes[node] = {"rate": order.get("rate", 0), "delay": order.get("delay", 0)}
         return {"ok": True, "bytes": self.carried, "links": [x.ends() for x in self.links]}
@@ -155,14 +158,17 @@ class Proxy:
             await writer.drain()
         writer.close()
 
+    async def front(self, node, front, port):
+        async def accept(reader, writer):
+            try:
+                await self.accept(node, port, reader, writer)
+            except OSError:
+                writer.transport.abort()
+        await asyncio.start_server(accept, "127.0.0.1", front)
+
     async def serve(self, fronts):
         for node, (front, port) in fronts.items():
-            async def accept(reader, writer, node=node, port=port):
-                try:
-                    await self.accept(node, port, reader, writer)
-                except OSError:
-                    writer.transport.abort()
-            await asyncio.start_server(accept, "127.0.0.1", front)
+            await self.front(node, front, port)
         server = await asyncio.start_unix_server(self.control, os.path.join(self.folder, "proxy.sock"))
         await server.serve_forever()
 
