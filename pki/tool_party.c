@@ -368,8 +368,7 @@ write_card(const struct tool_args *a, const ProtobufCMessage *card, const char *
 	CLEANUP(secret_release) struct secret passphrase = { 0 };
 	CLEANUP(private_key_drop) struct private_key *key = NULL;
 	CLEANUP(buffer_release)
-	struct buffer bytes = { 0 },
-		      signature = { 0 }, packed = { 0 }, text = { 0 };
+	struct buffer bytes = { 0 }, signature = { 0 }, packed = { 0 }, text = { 0 };
 	Citex__SignedCard s = CITEX__SIGNED_CARD__INIT;
 	const struct member_key *newest = NULL;
 	char key_path[TOOL_PATH_BYTES + 8];

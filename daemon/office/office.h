@@ -43,6 +43,8 @@ struct office_config {
 	void *hook_arg;
 };
 
+/* Over S, open with book_layout; C is borrowed. ERR_CONFIG without keys, ERR_CORRUPT when the store
+ * key is another. */
 enum err office_new(
     struct loop *l, struct store *s, const struct office_config *c, struct office **out) MUST_CHECK;
 void office_free(struct office *o);

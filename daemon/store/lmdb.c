@@ -341,7 +341,8 @@ check_file_system(const char *dir, char *why)
 	case SMB2_MAGIC:
 	case V9FS_MAGIC:
 		return say(why, ERR_SYSTEM,
-		    "a store must lie on a local file system (ext4, xfs), not on a remote one");
+		    "a store must lie on a local disk, like one of ext4 or xfs, not on a remote "
+		    "one");
 	default:
 		return OK;
 	}

@@ -50,8 +50,8 @@ while read -r file; do
 		fi ;;
 		esac
 	done < <(sed -nE 's/^#[[:space:]]*include[[:space:]]*[<"]([^>"]+)[>"].*/\1/p' "$file")
-	if [[ $file != daemon/loop.c ]] && grep -nE '\b(clock_gettime|gettimeofday|time)\((NULL|CLOCK|&)' "$file" |
-		grep -vE '^[0-9]+:[[:space:]]*(/?\*|//)' && [[ $file == daemon/* || $file == proto/* ]]; then
+	if [[ $file == daemon/* || $file == proto/* ]] && [[ $file != daemon/loop.c ]] &&
+		grep -nE '\b(clock_gettime|gettimeofday|time)\((NULL|CLOCK|&)' "$file"; then
 		echo "$file: only daemon/loop.c asks the system what time it is"
 		bad=1
 	fi
