@@ -425,7 +425,8 @@ static const struct setting settings[] = {
 	{ TOP, "relay-for", &type_nodes, CONF(relay_for), 0, PEERS_MAX, "at most 2000", NULL, false,
 	    "nodes whose mail this one keeps until they dial in" },
 	{ TOP, "store-limit", &type_size, CONF(store_limit_bytes), MIB, 64 * TIB, "1M to 64T",
-	    "16G", false, "how large the post's store may grow" },
+	    "16G", false,
+	    "how large a store may grow: the post's, and each office's that says nothing else" },
 	{ TOP, "retry-first", &type_duration, CONF(retry_first_ms), 10, MINUTE_MS, "10ms to 1m",
 	    "1s", false, "how long after a failure a peer is dialled again, at first" },
 	{ TOP, "retry-max", &type_duration, CONF(retry_max_ms), 10, RETRY_MAX_MS, "10ms to 15m",
@@ -444,7 +445,7 @@ static const struct setting settings[] = {
 	{ AUTHORITY, "seen", &type_bool, AUTH(seen), 0, 0, NULL, "false", false,
 	    "whether senders are told that an officer has seen their message" },
 	{ AUTHORITY, "store-limit", &type_size, AUTH(store_limit_bytes), MIB, 64 * TIB, "1M to 64T",
-	    "16G", false, "how large the office's store may grow" },
+	    NULL, false, "how large the office's store may grow; not set: as the node says" },
 	{ AUTHORITY, "on-new", &type_program, AUTH(on_new), 0, 0, NULL, NULL, false,
 	    "run when a message arrives" },
 	{ AUTHORITY, "on-due", &type_program, AUTH(on_due), 0, 0, NULL, NULL, false,
@@ -702,6 +703,14 @@ group_of(uid_t user)
 }
 
 static void
+fill_limits(struct conf *c)
+{
+	for (size_t i = 0; i < c->authority_count; i++)
+		if (c->authorities[i].store_limit_bytes == 0)
+			c->authorities[i].store_limit_bytes = c->store_limit_bytes;
+}
+
+static void
 fill_users(struct conf *c)
 {
 	if (getuid() != 0)
@@ -846,6 +855,7 @@ conf_load(const char *path, struct conf **out, struct buffer *why)
 		return e;
 	}
 	fill_users(p.c);
+	fill_limits(p.c);
 	*out = p.c;
 	return OK;
 }

@@ -175,6 +175,7 @@ test_conf_whole_file_is_understood(void **state)
 	assert_string_equal(c->authorities[1].id, "ke.kws");
 	assert_false(c->authorities[1].seen);
 	assert_int_equal(c->authorities[1].officer_count, 0);
+	assert_int_equal(c->authorities[1].store_limit_bytes, 512 * MIB); /* as the node says */
 	conf_free(c);
 }
 
