@@ -602,6 +602,30 @@ continue_pull(struct office *o, struct pull *p)
 	office_submit_job(o, &c->job);
 }
 
+/* A pull that asks for nothing, because others had the whole window of the session. */
+static struct pull *
+idle_pull(struct office *o)
+{
+	struct pull *p = o->pulls;
+
+	while (p != NULL && (p->asked > 0 || p->writing > 0))
+		p = p->next;
+	return p;
+}
+
+/* There is room in the window again. */
+static void
+continue_idle(struct office *o)
+{
+	struct pull *p, *before = NULL;
+
+	while (o->session != NULL && session_may_want(o->session) > 0 &&
+	    (p = idle_pull(o)) != NULL && p != before) {
+		before = p;
+		continue_pull(o, p);
+	}
+}
+
 static void
 begin_pull(struct office *o, struct arrival *a)
 {
@@ -661,6 +685,7 @@ chunk_done(struct job *j, enum err result)
 			pull_free(o, p);
 		}
 	}
+	continue_idle(o);
 	buffer_release(&c->data);
 	free(c);
 }
@@ -697,6 +722,7 @@ receive_chunk(struct office *o, const Citex__Chunk *c)
 		log_event(LEVEL_WARNING, "chunk-not-taken", LOG_NUM("index", c->index));
 		answer(o, o->link, p->number, ERR_LATER);
 		pull_free(o, p);
+		continue_idle(o);
 		return;
 	}
 	p->writing++;

@@ -486,7 +486,7 @@ def test_a_full_disk_says_later_and_loses_nothing(lab):
         f.write('store-limit = "8MiB"\n')
     lab.stop("ke")
     lab.start("ke")
-    sent = [ask(lab, f"big {i}", "--attach", blob(lab, f"fill-{i}.bin", 2_000_000)) for i in range(6)]
+    sent = [ask(lab, f"big {i}", "--attach", blob(lab, f"fill-{i}.bin", 2_000_000)) for i in range(10)]
     time.sleep(4)
     states = [state(lab, "gb.ma", m) for m in sent]
     check("queued" in states, f"some wait: {states}")
