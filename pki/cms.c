@@ -200,13 +200,13 @@ attribute_read(struct reader *set, struct cms_signed *out, unsigned *seen)
 		tag = value.left.at[0];
 		if ((tag != DER_UTC_TIME && tag != DER_GENERALIZED_TIME) ||
 		    !der_time_value(tag, der_take(&value, tag), &out->signing_time_ms))
-			value.err = ERR_CANNOT_OPEN;
+			value.err = ERR_CANNOT_BE_OPENED;
 	} else {
-		set->err = ERR_CANNOT_OPEN;
+		set->err = ERR_CANNOT_BE_OPENED;
 		return;
 	}
 	if ((*seen & which) != 0 || !der_ended(&value) || !der_ended(&in))
-		set->err = ERR_CANNOT_OPEN;
+		set->err = ERR_CANNOT_BE_OPENED;
 	*seen |= which;
 }
 
@@ -228,11 +228,11 @@ attributes_read(struct reader *signer, struct cms_signed *out)
 		attribute_read(&set, out, &seen);
 		this = (struct bytes){ at, (size_t)(set.left.at - at) };
 		if (last.len > 0 && bytes_compare(last, this) >= 0)
-			set.err = ERR_CANNOT_OPEN;
+			set.err = ERR_CANNOT_BE_OPENED;
 		last = this;
 	}
 	if (set.err != OK || seen != 7)
-		signer->err = ERR_CANNOT_OPEN;
+		signer->err = ERR_CANNOT_BE_OPENED;
 }
 
 static void
@@ -248,7 +248,7 @@ signer_read(struct reader *in, struct cms_signed *out)
 	out->signature = der_take(&signer, DER_OCTETS);
 	if (!der_ended(&signer) || !der_ended(&set) || out->signature.len < SIGNATURE_MIN_BYTES ||
 	    out->signature.len > SIGNATURE_MAX_BYTES)
-		in->err = ERR_CANNOT_OPEN;
+		in->err = ERR_CANNOT_BE_OPENED;
 }
 
 static void
@@ -260,7 +260,7 @@ content_read(struct reader *in, struct cms_signed *out)
 	embedded = der_enter(&content, DER_INSIDE(0));
 	out->content = der_take(&embedded, DER_OCTETS);
 	if (!der_ended(&embedded) || !der_ended(&content))
-		in->err = ERR_CANNOT_OPEN;
+		in->err = ERR_CANNOT_BE_OPENED;
 }
 
 /* The inside of a ContentInfo of TYPE. */
@@ -282,13 +282,13 @@ cms_parse_signed(struct bytes der, struct cms_signed *out)
 
 	*out = (struct cms_signed){ 0 };
 	if (!content_info(der, BYTES_OF(id_signed_data), &in))
-		return ERR_CANNOT_OPEN;
+		return ERR_CANNOT_BE_OPENED;
 	der_expect(&in, BYTES_OF(version_3));
 	digests = der_enter(&in, DER_SET);
 	der_expect(&digests, BYTES_OF(alg_sha256));
 	content_read(&in, out);
 	signer_read(&in, out);
-	return der_ended(&digests) && der_ended(&in) ? OK : ERR_CANNOT_OPEN;
+	return der_ended(&digests) && der_ended(&in) ? OK : ERR_CANNOT_BE_OPENED;
 }
 
 enum err
@@ -490,7 +490,7 @@ originator_read(struct reader *info, struct cms_sealed *out)
 	bits = der_take_sized(&key, DER_BIT_STRING, 1 + POINT_BYTES);
 	/* no unused bits, uncompressed */
 	if (!der_ended(&key) || !der_ended(&choice) || bits.at[0] != 0 || bits.at[1] != 4) {
-		info->err = ERR_CANNOT_OPEN;
+		info->err = ERR_CANNOT_BE_OPENED;
 		return;
 	}
 	out->originator = (struct bytes){ bits.at + 1, POINT_BYTES };
@@ -514,7 +514,7 @@ recipient_read(struct reader *in, struct cms_sealed *out)
 	out->wrapped_key = der_take_sized(&key, DER_OCTETS, KEY_WRAPPED_BYTES);
 	if (!der_ended(&ukm) || !der_ended(&id) || !der_ended(&key) || !der_ended(&keys) ||
 	    !der_ended(&info) || !der_ended(&set))
-		in->err = ERR_CANNOT_OPEN;
+		in->err = ERR_CANNOT_BE_OPENED;
 }
 
 static void
@@ -530,7 +530,7 @@ ciphertext_read(struct reader *in, struct cms_sealed *out)
 	der_expect(&parameters, BYTES_OF(icv_16));
 	out->ciphertext = der_take(&content, DER_CONTEXT(0));
 	if (!der_ended(&parameters) || !der_ended(&algorithm) || !der_ended(&content))
-		in->err = ERR_CANNOT_OPEN;
+		in->err = ERR_CANNOT_BE_OPENED;
 }
 
 enum err
@@ -540,12 +540,12 @@ cms_parse_sealed(struct bytes der, struct cms_sealed *out)
 
 	*out = (struct cms_sealed){ 0 };
 	if (!content_info(der, BYTES_OF(id_auth_enveloped), &in))
-		return ERR_CANNOT_OPEN;
+		return ERR_CANNOT_BE_OPENED;
 	der_expect(&in, BYTES_OF(version_0));
 	recipient_read(&in, out);
 	ciphertext_read(&in, out);
 	out->tag = der_take_sized(&in, DER_OCTETS, GCM_TAG_BYTES);
-	return der_ended(&in) ? OK : ERR_CANNOT_OPEN;
+	return der_ended(&in) ? OK : ERR_CANNOT_BE_OPENED;
 }
 
 struct agreed { /* one row of the cache */
@@ -647,7 +647,7 @@ cms_open(
 
 	if (!bytes_equal(s->ukm, envelope_id) ||
 	    !bytes_equal(s->recipient_key_id, BYTES_OF(o->key_id)) || !content_key(o, s, cek))
-		return ERR_CANNOT_OPEN;
+		return ERR_CANNOT_BE_OPENED;
 	to = buffer_extend(out, s->ciphertext.len);
 	done = to != NULL &&
 	    gcm_open(&(struct gcm){ cek, s->nonce.at, BYTES_NONE }, s->ciphertext, s->tag.at, to);
@@ -658,5 +658,5 @@ cms_open(
 		explicit_bzero(to, s->ciphertext.len);
 		out->len -= s->ciphertext.len;
 	}
-	return ERR_CANNOT_OPEN;
+	return ERR_CANNOT_BE_OPENED;
 }

@@ -24,7 +24,7 @@ struct cms_signed { /* all borrowed from the input */
  * 9999, ERR_TOO_LARGE over about 16 MiB, ERR_CRYPTO. */
 enum err cms_sign(const struct private_key *key, struct bytes content, int64_t signing_time_ms,
     struct buffer *out) MUST_CHECK;
-/* Take SignedData apart; no cryptography. ERR_CANNOT_OPEN for every other shape. */
+/* Take SignedData apart; no cryptography. ERR_CANNOT_BE_OPENED for every other shape. */
 enum err cms_parse_signed(struct bytes der, struct cms_signed *out) MUST_CHECK;
 /* Check digest and signature by KEY (whose id the caller looked up and matched). ERR_SIGNATURE. */
 enum err cms_verify(const struct cms_signed *s, const struct public_key *key) MUST_CHECK;
@@ -49,7 +49,7 @@ struct cms_sealed { /* all borrowed */
 	struct bytes tag; /* 16 */
 };
 enum err cms_parse_sealed(struct bytes der, struct cms_sealed *out)
-    MUST_CHECK; /* ERR_CANNOT_OPEN */
+    MUST_CHECK; /* ERR_CANNOT_BE_OPENED */
 
 /* Opens for one private key (borrowed, as long as the opener); remembers the newest agreed secrets
  * (an ephemeral key serves many envelopes). */
@@ -57,7 +57,7 @@ struct cms_opener;
 enum err cms_opener_new(const struct private_key *key, struct cms_opener **out) MUST_CHECK;
 void cms_opener_free(struct cms_opener *o);
 /* Append the plaintext. The ukm must be ENVELOPE_ID, the recipient key id that of O's key. One
- * error for every cause: ERR_CANNOT_OPEN. Not thread safe on one O. */
+ * error for every cause: ERR_CANNOT_BE_OPENED. Not thread safe on one O. */
 enum err cms_open(struct cms_opener *o, const struct cms_sealed *s, struct bytes envelope_id,
     struct buffer *out) MUST_CHECK;
 

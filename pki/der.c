@@ -87,12 +87,12 @@ der_take(struct reader *r, uint8_t tag)
 	uint32_t len;
 
 	if (read_u8(r) != tag)
-		r->err = ERR_CANNOT_OPEN;
+		r->err = ERR_CANNOT_BE_OPENED;
 	len = read_u8(r);
 	if (len >= 0x80) {
 		len = long_length(r, len & 0x7f);
 		if (len == 0)
-			r->err = ERR_CANNOT_OPEN;
+			r->err = ERR_CANNOT_BE_OPENED;
 	}
 	return read_bytes(r, len);
 }
@@ -103,7 +103,7 @@ der_take_sized(struct reader *r, uint8_t tag, size_t len)
 	struct bytes value = der_take(r, tag);
 
 	if (value.len != len)
-		r->err = ERR_CANNOT_OPEN;
+		r->err = ERR_CANNOT_BE_OPENED;
 	return r->err == OK ? value : BYTES_NONE;
 }
 
@@ -119,7 +119,7 @@ void
 der_expect(struct reader *r, struct bytes exact)
 {
 	if (!bytes_equal(read_bytes(r, exact.len), exact))
-		r->err = ERR_CANNOT_OPEN;
+		r->err = ERR_CANNOT_BE_OPENED;
 }
 
 bool

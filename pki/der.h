@@ -5,7 +5,7 @@
 #include "proto/bytes.h"
 
 /* DER (X.690) as far as the one CMS shape needs it, for cms.c. Every failure of
- * the reader is ERR_CANNOT_OPEN or an error of struct reader; they are one to
+ * the reader is ERR_CANNOT_BE_OPENED or an error of struct reader; they are one to
  * the caller. */
 
 #define DER_INTEGER 0x02

@@ -191,7 +191,7 @@ aead_open(const uint8_t key[32], const uint8_t nonce[12], struct bytes aad, stru
 	uint8_t *to;
 
 	if (sealed.len < GCM_TAG_BYTES)
-		return ERR_CANNOT_OPEN;
+		return ERR_CANNOT_BE_OPENED;
 	/* With the tag's length too, so that TO is a place also for an empty plaintext. */
 	to = buffer_extend(out, sealed.len);
 	if (to == NULL)
@@ -203,7 +203,7 @@ aead_open(const uint8_t key[32], const uint8_t nonce[12], struct bytes aad, stru
 	}
 	explicit_bzero(to, sealed.len);
 	out->len -= sealed.len + GCM_TAG_BYTES;
-	return ERR_CANNOT_OPEN;
+	return ERR_CANNOT_BE_OPENED;
 }
 
 /* AES key wrap (RFC 3394), forth or back. False: it does not fit. */

@@ -31,7 +31,7 @@ void sha256_end(struct sha256_run *r, uint8_t out[DIGEST_BYTES]); /* frees R */
  * the end of the ciphertext. */
 enum err aead_seal(const uint8_t key[32], const uint8_t nonce[12], struct bytes aad,
     struct bytes plain, struct buffer *out) MUST_CHECK;
-/* ERR_CANNOT_OPEN: wrong key, nonce, aad or bytes; OUT is then unchanged. */
+/* ERR_CANNOT_BE_OPENED: wrong key, nonce, aad or bytes; OUT is then unchanged. */
 enum err aead_open(const uint8_t key[32], const uint8_t nonce[12], struct bytes aad,
     struct bytes sealed, struct buffer *out) MUST_CHECK;
 

@@ -365,13 +365,13 @@ unseal(struct cms_opener *opener, const struct envelope *e, struct buffer *out, 
 	sha256(sealed, digest);
 	if (sealed.len != e->outer->sealed_length ||
 	    !bytes_equal(BYTES_OF(digest), bytes_of_pb(e->outer->sealed_digest)))
-		return fail(
-		    ERR_CANNOT_OPEN, detail, "the sealed bytes are not those of the outer fields");
+		return fail(ERR_CANNOT_BE_OPENED, detail,
+		    "the sealed bytes are not those of the outer fields");
 	if (cms_parse_sealed(sealed, &s) != OK)
-		return fail(ERR_CANNOT_OPEN, detail, "the sealed bytes have another shape");
+		return fail(ERR_CANNOT_BE_OPENED, detail, "the sealed bytes have another shape");
 	if (cms_open(opener, &s, id_bytes(&e->id), out) != OK)
 		return fail(
-		    ERR_CANNOT_OPEN, detail, "wrong key, other envelope id, or changed bytes");
+		    ERR_CANNOT_BE_OPENED, detail, "wrong key, other envelope id, or changed bytes");
 	return OK;
 }
 
@@ -384,14 +384,16 @@ check_signer(const struct directory *d, const char *author, const struct cms_sig
 	enum cert_use use;
 
 	if (directory_key_find(d, s->key_id, key, &owner, &use) != OK)
-		return fail(
-		    ERR_CANNOT_OPEN, detail, "signed with a key that the directory does not list");
+		return fail(ERR_CANNOT_BE_OPENED, detail,
+		    "signed with a key that the directory does not list");
 	if (use != USE_SIGNING)
-		return fail(ERR_CANNOT_OPEN, detail, "signed with a key that is not for signing");
+		return fail(
+		    ERR_CANNOT_BE_OPENED, detail, "signed with a key that is not for signing");
 	if (strcmp(owner, author) != 0)
-		return fail(ERR_CANNOT_OPEN, detail, "signed by somebody else than its author");
+		return fail(
+		    ERR_CANNOT_BE_OPENED, detail, "signed by somebody else than its author");
 	if (cms_verify(s, cert_key((*key)->cert)) != OK)
-		return fail(ERR_CANNOT_OPEN, detail, "the author's signature does not verify");
+		return fail(ERR_CANNOT_BE_OPENED, detail, "the author's signature does not verify");
 	return OK;
 }
 
@@ -408,10 +410,10 @@ open_into(struct cms_opener *opener, const struct directory *d, const char *me,
 		return result;
 	if (cms_parse_signed(buffer_bytes(&out->signed_data), &s) != OK)
 		return fail(
-		    ERR_CANNOT_OPEN, detail, "what was sealed is no SignedData of our shape");
+		    ERR_CANNOT_BE_OPENED, detail, "what was sealed is no SignedData of our shape");
 	sha256(buffer_bytes(&out->signed_data), digest);
 	if (!bytes_equal(BYTES_OF(digest), bytes_of_pb(e->outer->signed_digest)))
-		return fail(ERR_CANNOT_OPEN, detail, "not the SignedData of the outer fields");
+		return fail(ERR_CANNOT_BE_OPENED, detail, "not the SignedData of the outer fields");
 	result = check_signer(d, e->outer->author, &s, &key, detail);
 	if (result != OK)
 		return result;
@@ -451,7 +453,7 @@ verify_into(const struct directory *d, struct bytes signed_data, struct opened *
 	enum err e;
 
 	if (cms_parse_signed(signed_data, &s) != OK)
-		return fail(ERR_CANNOT_OPEN, detail, "no SignedData of our shape");
+		return fail(ERR_CANNOT_BE_OPENED, detail, "no SignedData of our shape");
 	if (directory_key_find(d, s.key_id, &key, &owner, &use) != OK)
 		return fail(
 		    ERR_UNKNOWN_KEY, detail, "signed with a key that the directory does not list");
@@ -535,7 +537,7 @@ chunk_open(
 	uint8_t nonce[12], aad[CHUNK_AAD_BYTES];
 
 	if (sealed.len < CHUNK_TAG_BYTES || !chunk_fits(index, count, sealed.len - CHUNK_TAG_BYTES))
-		return ERR_CANNOT_OPEN;
+		return ERR_CANNOT_BE_OPENED;
 	chunk_binding(index, count, nonce, aad);
 	return aead_open(key, nonce, BYTES_OF(aad), sealed, out);
 }

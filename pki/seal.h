@@ -49,18 +49,18 @@ struct opened {
 void opened_release(struct opened *o);
 /* Open E for ME with the opener whose key has the recipient key id (the caller looks it up), check
  * shape, digest, signature, the signer's certificate in D, and inner against outer fields: author,
- * addressee or audience, parts, incarnation, created. ERR_CANNOT_OPEN for whatever fails up to the
- * signature, alike for all causes (DETAIL, 200 bytes, is for the local log only); after it
+ * addressee or audience, parts, incarnation, created. ERR_CANNOT_BE_OPENED for whatever fails up to
+ * the signature, alike for all causes (DETAIL, 200 bytes, is for the local log only); after it
  * ERR_IDENTITY, ERR_MALFORMED, ERR_REVOKED, ERR_VERSION, and what directory_key_usable() says of a
  * key that is usable neither now nor at the signing time. After an error OUT is empty. */
 enum err envelope_open(struct cms_opener *opener, const struct directory *d, const char *me,
     const struct envelope *e, int64_t now_ms, struct opened *out, char *detail) MUST_CHECK;
 /* Verify a SignedData alone (bundles, own sent messages): who signed, when, and the content.
- * ERR_CANNOT_OPEN (shape), ERR_UNKNOWN_KEY, ERR_IDENTITY (no signing key, or not its author's),
- * ERR_SIGNATURE, ERR_REVOKED (before it was signed), ERR_MALFORMED, ERR_VERSION. */
+ * ERR_CANNOT_BE_OPENED (shape), ERR_UNKNOWN_KEY, ERR_IDENTITY (no signing key, or not its
+ * author's), ERR_SIGNATURE, ERR_REVOKED (before it was signed), ERR_MALFORMED, ERR_VERSION. */
 enum err signed_verify(const struct directory *d, struct bytes signed_data, struct opened *out,
     char *detail) MUST_CHECK;
-/* Which of our sealing keys E is for: KEY_ID_BYTES, borrowed from E. ERR_CANNOT_OPEN. */
+/* Which of our sealing keys E is for: KEY_ID_BYTES, borrowed from E. ERR_CANNOT_BE_OPENED. */
 enum err envelope_recipient(const struct envelope *e, struct bytes *key_id) MUST_CHECK;
 
 /* Attachments: AES-256-GCM under the attachment's own key in chunks of CHUNK_PLAIN_BYTES, each
@@ -69,7 +69,7 @@ enum err envelope_recipient(const struct envelope *e, struct bytes *key_id) MUST
  * attachment is one chunk with nothing in it. Only the last chunk may be shorter: ERR_VALUE. */
 enum err chunk_seal(const uint8_t key[32], uint32_t index, uint32_t count, struct bytes plain,
     struct buffer *out) MUST_CHECK;
-/* Appends. ERR_CANNOT_OPEN: other key, place or bytes. */
+/* Appends. ERR_CANNOT_BE_OPENED: other key, place or bytes. */
 enum err chunk_open(const uint8_t key[32], uint32_t index, uint32_t count, struct bytes sealed,
     struct buffer *out) MUST_CHECK;
 #endif

@@ -132,8 +132,9 @@ judge(struct opening *x, struct txn *t)
 	const Citex__Content *c = x->work.opened.content;
 
 	x->verdict = x->work.err;
-	if (x->verdict == ERR_CANNOT_OPEN) { /* one answer for every cause; the detail stays here */
-		(void)say(x, ERR_CANNOT_OPEN, err_words(ERR_CANNOT_OPEN));
+	if (x->verdict ==
+	    ERR_CANNOT_BE_OPENED) { /* one answer for every cause; the detail stays here */
+		(void)say(x, ERR_CANNOT_BE_OPENED, err_words(ERR_CANNOT_BE_OPENED));
 		return;
 	}
 	if (x->verdict != OK) {
@@ -811,7 +812,7 @@ give_up(struct reopening *r)
 	x->now = loop_now(o->loop);
 	x->work.directory = directory_ref(o->directory);
 	x->work.envelope = r->envelope;
-	x->work.err = ERR_CANNOT_OPEN;
+	x->work.err = ERR_CANNOT_BE_OPENED;
 	r->envelope = (struct envelope){ 0 };
 	raise_alarm(o, "poison", x->work.envelope.id);
 	file_again(x);

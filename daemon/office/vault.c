@@ -210,7 +210,7 @@ open_run(struct work *work)
 	if (w->err == OK)
 		opener = opener_for(w->vault, key_id);
 	if (w->err != OK || opener == NULL) {
-		w->err = ERR_CANNOT_OPEN;
+		w->err = ERR_CANNOT_BE_OPENED;
 		memcpy(w->detail, "not sealed to a key of ours",
 		    sizeof("not sealed to a key of ours"));
 		return;

@@ -35,7 +35,7 @@ LLVMFuzzerTestOneInput(const uint8_t *at, size_t len)
 	struct cms_signed s;
 	enum err e = cms_parse_signed(in, &s);
 
-	MUST(e == OK || e == ERR_CANNOT_OPEN);
+	MUST(e == OK || e == ERR_CANNOT_BE_OPENED);
 	if (e != OK)
 		return 0;
 	MUST(is_inside(s.content, in) && is_inside(s.signed_attributes, in));

@@ -71,7 +71,7 @@ sealed_accepted(struct cms_opener *o, struct bytes der)
 		e = cms_open(o, &s, id_bytes(&envelope), &out);
 	if (e == OK)
 		return true;
-	assert_int_equal(e, ERR_CANNOT_OPEN);
+	assert_int_equal(e, ERR_CANNOT_BE_OPENED);
 	assert_int_equal(out.len, 0);
 	return false;
 }
@@ -436,16 +436,16 @@ test_cms_opens_for_its_key_and_envelope_only(void **state)
 	assert_int_equal(cms_opener_new(reader_key, &right), OK);
 	assert_int_equal(cms_opener_new(signer, &wrong), OK);
 	assert_int_equal(cms_parse_sealed(buffer_bytes(&sealed), &s), OK);
-	assert_int_equal(cms_open(wrong, &s, id_bytes(&envelope), &out), ERR_CANNOT_OPEN);
+	assert_int_equal(cms_open(wrong, &s, id_bytes(&envelope), &out), ERR_CANNOT_BE_OPENED);
 	/* another envelope's id beside this ukm, and the other way round */
-	assert_int_equal(cms_open(right, &s, id_bytes(&other), &out), ERR_CANNOT_OPEN);
+	assert_int_equal(cms_open(right, &s, id_bytes(&other), &out), ERR_CANNOT_BE_OPENED);
 	s.ukm = id_bytes(&other);
-	assert_int_equal(cms_open(right, &s, id_bytes(&other), &out), ERR_CANNOT_OPEN);
+	assert_int_equal(cms_open(right, &s, id_bytes(&other), &out), ERR_CANNOT_BE_OPENED);
 	s.ukm = id_bytes(&envelope);
 	/* the key's name changed: it is not under the tag, so it is compared */
 	s.recipient_key_id = BYTES_OF(signer_id);
-	assert_int_equal(cms_open(right, &s, id_bytes(&envelope), &out), ERR_CANNOT_OPEN);
-	assert_int_equal(cms_open(wrong, &s, id_bytes(&envelope), &out), ERR_CANNOT_OPEN);
+	assert_int_equal(cms_open(right, &s, id_bytes(&envelope), &out), ERR_CANNOT_BE_OPENED);
+	assert_int_equal(cms_open(wrong, &s, id_bytes(&envelope), &out), ERR_CANNOT_BE_OPENED);
 	s.recipient_key_id = BYTES_OF(reader_id);
 	assert_int_equal(out.len, 0);
 	assert_int_equal(cms_open(right, &s, id_bytes(&envelope), &out), OK);
@@ -469,11 +469,11 @@ test_cms_points_that_are_none_open_nothing(void **state)
 	point[64] ^= 1; /* off the curve */
 	s.originator = BYTES_OF(point);
 	for (unsigned again = 0; again < 2; again++)
-		assert_int_equal(cms_open(o, &s, id_bytes(&envelope), &out), ERR_CANNOT_OPEN);
+		assert_int_equal(cms_open(o, &s, id_bytes(&envelope), &out), ERR_CANNOT_BE_OPENED);
 	memset(point + 1, 0, 64);
-	assert_int_equal(cms_open(o, &s, id_bytes(&envelope), &out), ERR_CANNOT_OPEN);
+	assert_int_equal(cms_open(o, &s, id_bytes(&envelope), &out), ERR_CANNOT_BE_OPENED);
 	memset(point + 1, 0xff, 64); /* over the prime */
-	assert_int_equal(cms_open(o, &s, id_bytes(&envelope), &out), ERR_CANNOT_OPEN);
+	assert_int_equal(cms_open(o, &s, id_bytes(&envelope), &out), ERR_CANNOT_BE_OPENED);
 	cms_opener_free(o);
 }
 

@@ -100,11 +100,11 @@ test_aead_opens_only_what_it_sealed(void **state)
 		buffer_clear(&again);
 		assert_int_equal(
 		    aead_open(key, nonce, bytes_str("add"), buffer_bytes(&sealed), &again),
-		    ERR_CANNOT_OPEN);
+		    ERR_CANNOT_BE_OPENED);
 		sealed.at[sealed.len / 2] ^= 1;
 		assert_int_equal(
 		    aead_open(key, nonce, bytes_str("aad"), buffer_bytes(&sealed), &again),
-		    ERR_CANNOT_OPEN);
+		    ERR_CANNOT_BE_OPENED);
 		assert_int_equal(again.len, 0);
 	}
 }
@@ -119,7 +119,7 @@ test_aead_too_short_for_a_tag_opens_nothing(void **state)
 	for (size_t len = 0; len <= sizeof(bytes); len++)
 		assert_int_equal(
 		    aead_open(key, nonce, BYTES_NONE, (struct bytes){ bytes, len }, &out),
-		    ERR_CANNOT_OPEN);
+		    ERR_CANNOT_BE_OPENED);
 }
 
 static void

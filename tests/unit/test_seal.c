@@ -358,7 +358,7 @@ test_open_fails_alike_whatever_is_wrong_up_to_the_signature(void **state)
 
 	for (size_t i = 0; i < sizeof(plans) / sizeof(*plans); i++) {
 		enum err got = open_plan(f, &plans[i]);
-		if (got != ERR_CANNOT_OPEN)
+		if (got != ERR_CANNOT_BE_OPENED)
 			fail_msg("plan %zu: %s", i, err_name(got));
 	}
 }
@@ -374,7 +374,7 @@ test_open_needs_the_authors_signature_over_every_byte(void **state)
 	for (size_t i = 0; i < signed_data.len; i += i < 60 || i > 1080 ? 1 : 97) {
 		signed_data.at[i] ^= 1;
 		p.signed_data = buffer_bytes(&signed_data);
-		assert_int_equal(open_plan(*state, &p), ERR_CANNOT_OPEN);
+		assert_int_equal(open_plan(*state, &p), ERR_CANNOT_BE_OPENED);
 		signed_data.at[i] ^= 1;
 	}
 	assert_int_equal(open_plan(*state, &p), OK);
@@ -390,10 +390,10 @@ test_open_with_sealed_bytes_changed_under_way(void **state)
 
 	mail_envelope(f, &p, &e);
 	e.pb->sealed.data[100] ^= 1; /* after it was taken apart: as on a bad disk */
-	assert_int_equal(open_as(f, "ke.ma", &e, FIXTURE_NOW_MS, &out), ERR_CANNOT_OPEN);
+	assert_int_equal(open_as(f, "ke.ma", &e, FIXTURE_NOW_MS, &out), ERR_CANNOT_BE_OPENED);
 	e.pb->sealed.data[100] ^= 1;
 	e.pb->sealed.len--;
-	assert_int_equal(open_as(f, "ke.ma", &e, FIXTURE_NOW_MS, &out), ERR_CANNOT_OPEN);
+	assert_int_equal(open_as(f, "ke.ma", &e, FIXTURE_NOW_MS, &out), ERR_CANNOT_BE_OPENED);
 	e.pb->sealed.len++;
 	assert_int_equal(open_as(f, "ke.ma", &e, FIXTURE_NOW_MS, &out), OK);
 	opened_release(&out);
@@ -417,7 +417,7 @@ test_open_surreptitious_forwarding_is_refused(void **state)
 
 	mail_make(f, &original, &packed, &signed_data);
 	as_own.signed_data = as_theirs.signed_data = buffer_bytes(&signed_data);
-	assert_int_equal(open_plan(f, &as_own), ERR_CANNOT_OPEN);
+	assert_int_equal(open_plan(f, &as_own), ERR_CANNOT_BE_OPENED);
 	/* even when the post let a wrong stamp pass */
 	mail_envelope(f, &as_theirs, &e);
 	assert_int_equal(
@@ -780,7 +780,7 @@ test_signed_data_alone_tells_what_is_wrong(void **state)
 		enum err expect;
 	} rows[] = {
 		{ { 0 }, OK },
-		{ { .signed_data = bytes_str("none") }, ERR_CANNOT_OPEN },
+		{ { .signed_data = bytes_str("none") }, ERR_CANNOT_BE_OPENED },
 		{ { .signer = "ke.ma" }, ERR_IDENTITY },
 		{ { .signer_use = USE_SEALING }, ERR_IDENTITY },
 		{ { .signer = "gb", .signed_by_ca = true }, ERR_UNKNOWN_KEY },
@@ -829,7 +829,7 @@ test_envelope_recipient_of_another_shape_is_refused(void **state)
 	struct bytes key_id;
 
 	mail_envelope(*state, &p, &e);
-	assert_int_equal(envelope_recipient(&e, &key_id), ERR_CANNOT_OPEN);
+	assert_int_equal(envelope_recipient(&e, &key_id), ERR_CANNOT_BE_OPENED);
 	assert_int_equal(key_id.len, 0);
 	envelope_release(&e);
 }
@@ -852,11 +852,11 @@ test_chunk_opens_at_its_place_only(void **state)
 		assert_true(bytes_equal(buffer_bytes(&out), buffer_bytes(&plain)));
 		buffer_clear(&out);
 		assert_int_equal(
-		    chunk_open(other, 0, 1, buffer_bytes(&sealed), &out), ERR_CANNOT_OPEN);
+		    chunk_open(other, 0, 1, buffer_bytes(&sealed), &out), ERR_CANNOT_BE_OPENED);
 		assert_int_equal(
-		    chunk_open(key, 0, 2, buffer_bytes(&sealed), &out), ERR_CANNOT_OPEN);
+		    chunk_open(key, 0, 2, buffer_bytes(&sealed), &out), ERR_CANNOT_BE_OPENED);
 		assert_int_equal(
-		    chunk_open(key, 1, 2, buffer_bytes(&sealed), &out), ERR_CANNOT_OPEN);
+		    chunk_open(key, 1, 2, buffer_bytes(&sealed), &out), ERR_CANNOT_BE_OPENED);
 		assert_int_equal(out.len, 0);
 	}
 }
@@ -875,7 +875,7 @@ test_chunk_only_the_last_may_be_shorter(void **state)
 	assert_int_equal(chunk_seal(key, 1, 2, buffer_bytes(&plain), &sealed), OK);
 	assert_int_equal(chunk_seal(key, 2, 2, buffer_bytes(&plain), &sealed), ERR_VALUE);
 	assert_int_equal(chunk_seal(key, 1, 2, BYTES_NONE, &sealed), ERR_VALUE);
-	assert_int_equal(chunk_open(key, 0, 1, BYTES_NONE, &sealed), ERR_CANNOT_OPEN);
+	assert_int_equal(chunk_open(key, 0, 1, BYTES_NONE, &sealed), ERR_CANNOT_BE_OPENED);
 }
 
 /* --- several threads, as in the vault --- */

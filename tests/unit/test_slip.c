@@ -39,7 +39,7 @@ draft(Citex__SlipType type, const struct envelope *e, const char *maker)
 		.about = e,
 		.maker = maker,
 		.time_ms = FIXTURE_NOW_MS,
-		.reason = type == REFUSED || type == EXPIRED ? ERR_CANNOT_OPEN : OK,
+		.reason = type == REFUSED || type == EXPIRED ? ERR_CANNOT_BE_OPENED : OK,
 		.directory = 1 };
 }
 
@@ -275,7 +275,7 @@ test_slip_words_are_cut_between_characters(void **state)
 	words[SLIP_REASON_MAX_BYTES] = '\0';
 	make(f, &d, "ke.ma", USE_SIGNING, &s);
 	assert_int_equal(strlen(s.body->words), SLIP_REASON_MAX_BYTES);
-	assert_string_equal(s.body->reason, "cannot-open");
+	assert_string_equal(s.body->reason, "cannot-be-opened");
 	slip_release(&s);
 	words[SLIP_REASON_MAX_BYTES - 1] = (char)0xc3; /* é over the edge */
 	words[SLIP_REASON_MAX_BYTES] = (char)0xa9;
@@ -302,7 +302,7 @@ right_body(Citex__SlipBody *b)
 	b->to = (char *)(uintptr_t) "gb.ma";
 	b->maker = (char *)(uintptr_t) "ke.ma";
 	b->time = FIXTURE_NOW_MS;
-	b->reason = (char *)(uintptr_t) "cannot-open";
+	b->reason = (char *)(uintptr_t) "cannot-be-opened";
 }
 
 static enum err

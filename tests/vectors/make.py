@@ -55,10 +55,10 @@ def signed_vectors():
             return {"der": der, "content_sha256": hashlib.sha256(text).digest()}
         f.add(name, "ok", make)
 
-    def no(name, why, text=plain, result="cannot-open", **how):
+    def no(name, why, text=plain, result="cannot-be-opened", **how):
         f.add(name, result, lambda: {"why": why, "der": shape.signed_data(SIGNER, text, **how)})
 
-    def raw(name, why, make, result="cannot-open"):
+    def raw(name, why, make, result="cannot-be-opened"):
         f.add(name, result, lambda: {"why": why, "der": make()})
 
     for length in 0, 1, 127, 128, 255, 256, 1024:
@@ -144,7 +144,7 @@ def signed_vectors():
     no("signature_of_zeros", "r and s are not zero", result="signature", signature=seq(integer(0), integer(0), NULL))
     good = shape.sign(SIGNER, tlv(0x31, attrs))
     no("signature_trailing", "DER, nothing left over", signature=good + b"\0",
-       result="signature" if len(good) < 72 else "cannot-open")
+       result="signature" if len(good) < 72 else "cannot-be-opened")
     r, s = shape.utils.decode_dss_signature(good)
     no("signature_raw", "DER", result="signature", signature=r.to_bytes(32, "big") + s.to_bytes(32, "big"))
     no("signature_r_longer_than_needed", "shortest integers, at most 72 bytes",
@@ -184,11 +184,11 @@ def sealed_vectors():
     reader = READER.public_key()
 
     def no(name, why, **how):
-        f.add(name, "cannot-open", lambda: {"why": why, "der": shape.auth_enveloped(
+        f.add(name, "cannot-be-opened", lambda: {"why": why, "der": shape.auth_enveloped(
             reader, inner, how.pop("ukm", ENVELOPE_ID), **how)})
 
     def raw(name, why, make):
-        f.add(name, "cannot-open", lambda: {"why": why, "der": make()})
+        f.add(name, "cannot-be-opened", lambda: {"why": why, "der": make()})
 
     for length in 0, 1, 15, 16, 127, 128, 255, 256, 1350:
         text = bytes(i % 251 for i in range(length))
@@ -382,13 +382,13 @@ def chunk_vectors():
     put("last_of_three", "ok", 2, 3, b"the last piece")
     put("number_70000", "ok", 70000, 70001, b"far behind", why="index in four bytes")
     other = shape.chunk(key, 1, 3, b"the last piece")
-    put("of_another_index", "cannot-open", 2, 3, b"", other, "bound to its index")
-    put("of_another_count", "cannot-open", 2, 3, b"", shape.chunk(key, 2, 4, b"the last piece"), "bound to the count")
-    put("tag_changed", "cannot-open", 0, 1, b"", flip(shape.chunk(key, 0, 1, b"x"), -1), "whole")
-    put("shorter_than_a_tag", "cannot-open", 0, 1, b"", bytes(15), "a tag of 16 bytes")
-    put("index_outside", "cannot-open", 1, 1, b"x", None, "under the count")
-    put("short_before_the_last", "cannot-open", 0, 2, b"short", None, "only the last may be shorter")
-    put("last_of_two_empty", "cannot-open", 1, 2, b"", None, "a lone chunk only may be empty")
+    put("of_another_index", "cannot-be-opened", 2, 3, b"", other, "bound to its index")
+    put("of_another_count", "cannot-be-opened", 2, 3, b"", shape.chunk(key, 2, 4, b"the last piece"), "bound to the count")
+    put("tag_changed", "cannot-be-opened", 0, 1, b"", flip(shape.chunk(key, 0, 1, b"x"), -1), "whole")
+    put("shorter_than_a_tag", "cannot-be-opened", 0, 1, b"", bytes(15), "a tag of 16 bytes")
+    put("index_outside", "cannot-be-opened", 1, 1, b"x", None, "under the count")
+    put("short_before_the_last", "cannot-be-opened", 0, 2, b"short", None, "only the last may be shorter")
+    put("last_of_two_empty", "cannot-be-opened", 1, 2, b"", None, "a lone chunk only may be empty")
     return f
 
 
@@ -467,22 +467,22 @@ def envelope_vectors():
     put("outer_author_of_odd_letters", "malformed", "PARTY.OFFICE", stamp="malformed", with_outer={"author": "GB.ma"})
     put("outer_sequence_0", "malformed", "from 1", stamp="malformed", with_outer={"sequence": 0})
     # alike up to the signature
-    put("outer_signed_digest", "cannot-open", "of the SignedData", with_outer={"signed_digest": b"d" * 32})
-    put("ukm_of_another_envelope", "cannot-open", "the envelope id", seal_with={"ukm": bytes(15) + b"\1"})
-    put("sealed_to_somebody_else", "cannot-open", "our key", to=STRANGER)
-    put("aead_to_ofb", "cannot-open", "AuthEnvelopedData",
+    put("outer_signed_digest", "cannot-be-opened", "of the SignedData", with_outer={"signed_digest": b"d" * 32})
+    put("ukm_of_another_envelope", "cannot-be-opened", "the envelope id", seal_with={"ukm": bytes(15) + b"\1"})
+    put("sealed_to_somebody_else", "cannot-be-opened", "our key", to=STRANGER)
+    put("aead_to_ofb", "cannot-be-opened", "AuthEnvelopedData",
         sealed=lambda signed: shape.relabelled(READER.public_key(), signed, ENVELOPE_ID))
-    put("inner_is_no_signed_data", "cannot-open", "SignedData", inner=b"hello")
-    put("signed_by_a_sealing_key", "cannot-open", "one key, one use", signer=world.key("gb.ma sealing"))
-    put("signed_by_a_receipt_key", "cannot-open", "one key, one use", signer=world.key("gb receipts"))
-    put("signed_by_a_tls_key", "cannot-open", "one key, one use", signer=world.key("gb tls"))
-    put("signed_by_a_ca", "cannot-open", "one key, one use", signer=world.key("gb ca"))
-    put("signed_by_a_stranger", "cannot-open", "listed", signer=STRANGER)
-    put("signed_by_another_authority", "cannot-open", "the author", signer=ke_signing)
-    put("signature_wrong", "cannot-open", "the signature", inner=shape.signed_data(
+    put("inner_is_no_signed_data", "cannot-be-opened", "SignedData", inner=b"hello")
+    put("signed_by_a_sealing_key", "cannot-be-opened", "one key, one use", signer=world.key("gb.ma sealing"))
+    put("signed_by_a_receipt_key", "cannot-be-opened", "one key, one use", signer=world.key("gb receipts"))
+    put("signed_by_a_tls_key", "cannot-be-opened", "one key, one use", signer=world.key("gb tls"))
+    put("signed_by_a_ca", "cannot-be-opened", "one key, one use", signer=world.key("gb ca"))
+    put("signed_by_a_stranger", "cannot-be-opened", "listed", signer=STRANGER)
+    put("signed_by_another_authority", "cannot-be-opened", "the author", signer=ke_signing)
+    put("signature_wrong", "cannot-be-opened", "the signature", inner=shape.signed_data(
         signing, world.content(), signature=shape.sign(STRANGER, b"x")))
     so_text = world.content(author="so.ma", addressees=["gb.ma"])
-    put("davis_2001_as_own", "cannot-open", "so.ma's message to gb.ma, sealed to ke.ma by gb.ma",
+    put("davis_2001_as_own", "cannot-be-opened", "so.ma's message to gb.ma, sealed to ke.ma by gb.ma",
         inner=shape.signed_data(world.key("so.ma signing"), so_text))
     put("davis_2001_as_theirs", "identity", "the same, in so.ma's name", stamp="identity",
         inner=shape.signed_data(world.key("so.ma signing"), so_text), with_outer={"author": "so.ma"})
@@ -532,7 +532,7 @@ def slip_vectors():
     put("opened_signed_by_the_node", "identity", "opened", "so.ma", "receipts", None, "a signing key of its maker",
         signer=world.key("so receipts"))
     put("seen", "ok", "seen", "so.ma", "signing")
-    put("refused", "ok", "refused", "so.ma", "signing", reason="cannot-open", words="it does not open")
+    put("refused", "ok", "refused", "so.ma", "signing", reason="cannot-be-opened", words="it does not open")
     put("refused_by_the_authors_node", "ok", "refused", "gb", "receipts", reason="unreachable")
     put("refused_without_a_reason", "malformed", "refused", "so.ma", "signing", None, "a reason")
     put("expired", "ok", "expired", "secretariat", "receipts", reason="expired")
