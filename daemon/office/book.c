@@ -208,7 +208,8 @@ each_row(struct txn *t, enum table table, struct bytes front, row_fn *fn, void *
 	if (e != OK)
 		return e;
 	for (e = cursor_seek(c, front, &key, &sealed); e == OK; e = cursor_next(c, &key, &sealed)) {
-		if (key.len < front.len || memcmp(key.at, front.at, front.len) != 0 ||
+		if (key.len < front.len ||
+		    (front.len > 0 && memcmp(key.at, front.at, front.len) != 0) ||
 		    !fn(arg, key, sealed))
 			return OK;
 	}

@@ -85,17 +85,63 @@ act_done(void *arg, enum err e, const char *words)
 }
 
 static void
+give_submitted(struct turn *t, const Citex__Submitted *s)
+{
+	Citex__Answer answer = CITEX__ANSWER__INIT;
+	answer.what_case = CITEX__ANSWER__WHAT_SUBMITTED;
+	answer.submitted = (Citex__Submitted *)(uintptr_t)s;
+	turn_answer(t, &answer);
+}
+
+/* A refusal that is on record now: told as it was. */
+struct refusal {
+	struct turn *turn;
+	enum err err;
+	char words[WORDS_BYTES];
+};
+
+static void
+refusal_recorded(void *arg, enum err e, const char *words)
+{
+	struct refusal *r = arg;
+	(void)e; /* when the record fails, the office ends; what was refused stays refused */
+	(void)words;
+	turn_fail(r->turn, r->err, "%s", r->words);
+	free(r);
+}
+
+/* What was asked: its name in the table, the message it is about, and for whom. */
+static void
+record_refusal(struct act *a, enum err e, const char *words)
+{
+	const Citex__Request *r = turn_request(a->turn);
+	bool forward = r->what_case == CITEX__REQUEST__WHAT_FORWARD;
+	struct refusal *refusal = xalloc(sizeof(*refusal));
+	struct buffer what = { 0 };
+	char *const *to = forward ? r->forward->to : r->submit->to;
+	size_t count = forward ? r->forward->n_to : r->submit->n_to;
+	refusal->turn = a->turn;
+	refusal->err = e;
+	(void)snprintf(refusal->words, sizeof(refusal->words), "%s", words);
+	buffer_printf(&what, "%s: %s:", forward ? "forward" : r->submit->kind, err_name(e));
+	for (size_t i = 0; i < count && i < 8; i++)
+		buffer_printf(&what, " %s", to[i]);
+	office_record(a->desk->office, officer_of(a->turn), "refused",
+	    forward ? r->forward->message : r->submit->about, buffer_text(&what), refusal_recorded,
+	    refusal);
+	buffer_release(&what);
+}
+
+static void
 act_submitted(void *arg, enum err e, const char *words, const Citex__Submitted *s)
 {
 	struct act *a = arg;
-	Citex__Answer answer = CITEX__ANSWER__INIT;
-	if (e != OK) {
+	if (e == OK)
+		give_submitted(a->turn, s);
+	else if (e == ERR_HANDLING || e == ERR_DENIED)
+		record_refusal(a, e, words);
+	else
 		turn_fail(a->turn, e, "%s", words);
-	} else {
-		answer.what_case = CITEX__ANSWER__WHAT_SUBMITTED;
-		answer.submitted = (Citex__Submitted *)(uintptr_t)s;
-		turn_answer(a->turn, &answer);
-	}
 	free(a);
 }
 
