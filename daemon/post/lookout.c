@@ -197,6 +197,27 @@ head_dup(const Citex__SignedHead *h)
 	return (Citex__SignedHead *)copy;
 }
 
+/* The offices see the other head with their own eyes, and alarm their officers. */
+static void
+show_offices(struct post *p, const Citex__SignedHead *theirs)
+{
+	Citex__Frame f = CITEX__FRAME__INIT;
+	Citex__DirectoryHeads heads = CITEX__DIRECTORY_HEADS__INIT;
+	Citex__SignedHead *one[1] = { (Citex__SignedHead *)(uintptr_t)theirs };
+	size_t count;
+	struct conn **all = conns_hold(p, &count);
+
+	heads.heads = one;
+	heads.n_heads = 1;
+	f.body_case = CITEX__FRAME__BODY_DIRECTORY_HEADS;
+	f.directory_heads = &heads;
+	for (size_t i = 0; i < count; i++) {
+		if (all[i]->kind == CONN_OFFICE && all[i]->ready)
+			conn_send(all[i], &f);
+	}
+	conns_let_go(all, count);
+}
+
 static void
 freeze(struct lookout *x, uint64_t number, const Citex__SignedHead *ours,
     const Citex__SignedHead *theirs)
@@ -220,6 +241,7 @@ freeze(struct lookout *x, uint64_t number, const Citex__SignedHead *ours,
 		errand_end(&s->errand);
 	else
 		errand_commit(&s->errand);
+	show_offices(p, theirs);
 	post_alarm(p, "split-view", "");
 }
 
@@ -368,6 +390,18 @@ write_directory(struct errand *e, struct txn *t)
 	return result == OK && k->by_hand ? spool_thaw(e->post->spool, t) : result;
 }
 
+/* What the Secretariat installs by hand reaches everybody at once, not within the hour. */
+static void
+greet_everybody(struct post *p)
+{
+	const struct directory_node *n;
+
+	for (size_t i = 0; (n = directory_node_at(p->directory, i)) != NULL; i++) {
+		if (n->address_count > 0 && strcmp(n->id, p->config.node) != 0)
+			peers_want(p, n->id);
+	}
+}
+
 static void
 wrote_directory(struct errand *e, enum err result)
 {
@@ -382,6 +416,8 @@ wrote_directory(struct errand *e, enum err result)
 			p->lookout->frozen = 0;
 		post_switch_directory(p, k->directory);
 		k->directory = NULL;
+		if (k->by_hand)
+			greet_everybody(p);
 	}
 	errand_end(e);
 }

@@ -78,7 +78,7 @@ class Peer:
     """One TLS session as NODE of a lab, with all that can be wrong about it."""
 
     def __init__(self, lab, node, target, *, alpn=("citex/1",), version=ssl.TLSVersion.TLSv1_3, keys=None,
-                 use="tls", timeout=10):
+                 use="tls", timeout=10, which=-1):
         folder = keys or lab.path("parties", lab.data["nodes"][node]["party"], "nodes", node)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -87,7 +87,7 @@ class Peer:
             context.set_alpn_protocols(list(alpn))
         if node:
             with open(lab.passphrase, encoding="ascii") as f:
-                context.load_cert_chain(newest(folder, use, ".pem"), newest(folder, use, ".key"),
+                context.load_cert_chain(newest(folder, use, ".pem", which), newest(folder, use, ".key", which),
                                         f.readline().strip())
         raw = socket.create_connection(("127.0.0.1", lab.data["nodes"][target]["port"]), timeout=timeout)
         self.sock = context.wrap_socket(raw, server_hostname=None)
@@ -127,9 +127,9 @@ class Peer:
         return self.offers
 
 
-def newest(folder, use, ending):
+def newest(folder, use, ending, which=-1):
     names = sorted(n for n in os.listdir(folder) if n.startswith(use) and n.endswith(ending))
-    return os.path.join(folder, names[-1])
+    return os.path.join(folder, names[which])
 
 
 class Author:
