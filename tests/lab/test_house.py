@@ -503,6 +503,27 @@ def test_the_manual_has_every_setting(house):
         check(name in [row[1] for row in rows], f"the manual has {name}, citexd has not")
 
 
+# --- hooks ---
+
+
+def test_a_message_runs_its_hook(house):
+    out, hook = house.lab.path("hooked"), house.lab.path("hook")
+    with open(hook, "w", encoding="ascii") as f:
+        f.write(f'#!/bin/sh\n{{ echo "$# $*"; env | grep -vE "^(PWD|OLDPWD|SHLVL|_)="; id -u; }} >>{out}\n')
+    os.chmod(hook, 0o755)
+    at = [i for i, line in enumerate(house.lines) if line.startswith('authority "ke.kws"')][0]
+    house.write(house.lines[:at + 1] + [f'  on-new = "{hook}"'] + house.lines[at + 1:])
+    house.start()
+    case = house.lab.path("case.json")
+    with open(case, "w", encoding="utf-8") as f:
+        f.write('{"title": "a hook", "text": "is run"}')
+    sent = house.lab.json("ke.ma", "share", "ke.kws", "--handling", "amber", "--from", case)["id"]
+    wait_until("the hook was run", 20, lambda: os.path.exists(out) and read(out).count("\n") == 2)
+    check(read(out) == f"3 new {sent} case\n{os.getuid()}\n", read(out))
+    house.stop()
+    os.unlink(out)
+
+
 # --- reload ---
 
 
@@ -648,6 +669,9 @@ def main():
             began = time.monotonic()
             try:
                 test(house)
+                house.stop()
+                text = house.said_all() if os.path.exists(house.log) else ""
+                check("Sanitizer" not in text and "runtime error" not in text, text[-6000:])
                 result = "passed"
             except Skipped as e:
                 result = "skipped"
@@ -655,7 +679,7 @@ def main():
             except Exception:  # whatever it is, the next test has its turn
                 result = "failed"
                 traceback.print_exc()
-                print(house.said_all()[-3000:])
+                print(house.said_all()[-3000:] if os.path.exists(house.log) else "")
             finally:
                 try:
                     house.stop()
