@@ -201,6 +201,22 @@ append(struct window *w, uint64_t ticket)
 	w->cursor = ticket;
 }
 
+/* News of one commit come in the order of its jobs, not of its tickets: what is behind the cursor
+ * and not in the window was never read, and no page would bring it. */
+static void
+insert(struct window *w, uint64_t ticket)
+{
+	uint64_t cursor = w->cursor;
+	size_t i = item_place(w, ticket);
+
+	if (i < w->count && w->at[i].ticket == ticket)
+		return; /* a page was quicker than the news */
+	append(w, ticket);
+	w->cursor = cursor;
+	memmove(&w->at[i + 1], &w->at[i], (w->count - 1 - i) * sizeof(*w->at));
+	w->at[i] = (struct item){ ticket, READY };
+}
+
 static bool
 is_ready(const struct item *i, struct now now)
 {
@@ -223,7 +239,9 @@ lane_added(struct lane *l, enum lane_class class, uint64_t ticket)
 	struct window *w = &l->classes[class];
 
 	w->total++;
-	if (!l->open || w->more || w->count >= LANE_WINDOW || ticket <= w->cursor)
+	if (l->open && ticket <= w->cursor)
+		insert(w, ticket);
+	else if (!l->open || w->more || w->count >= LANE_WINDOW)
 		w->more = true;
 	else
 		append(w, ticket);

@@ -243,12 +243,36 @@ test_retry_jitters_and_forgets_at_a_sign_of_life(void **state)
 	assert_int_equal(r.last_utc_ms, noon.utc_ms);
 }
 
+/* One commit gave tickets 1, 3 and 2, in that order of news. */
+static void
+test_news_out_of_order_leave_nothing_behind(void **state)
+{
+	struct lane *l;
+	struct queue *q = one_lane(&l);
+	uint64_t after;
+
+	(void)state;
+	lane_added(l, LANE_SLIPS, 1);
+	assert_int_equal(next(l, LANE_SLIPS, noon), 1);
+	lane_added(l, LANE_SLIPS, 3);
+	assert_int_equal(next(l, LANE_SLIPS, noon), 3);
+	lane_added(l, LANE_SLIPS, 2);
+	assert_int_equal(next(l, LANE_SLIPS, noon), 2);
+	assert_int_equal(next(l, LANE_SLIPS, noon), 0);
+	assert_false(lane_wants_page(l, LANE_SLIPS, &after));
+	assert_int_equal(after, 3);
+	lane_added(l, LANE_SLIPS, 4);
+	assert_int_equal(next(l, LANE_SLIPS, noon), 4);
+	queue_free(q);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lane_is_found_by_name),
 		cmocka_unit_test(test_items_go_in_order_each_once),
+		cmocka_unit_test(test_news_out_of_order_leave_nothing_behind),
 		cmocka_unit_test(test_later_waits_for_its_time),
 		cmocka_unit_test(test_what_flew_when_the_lane_closed_goes_again),
 		cmocka_unit_test(test_a_million_items_are_a_window_in_memory),
