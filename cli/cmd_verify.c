@@ -37,6 +37,13 @@ struct proven {
 	char why[WHY_BYTES];
 };
 
+/* A slip that was judged, to be told in order of time. */
+struct told {
+	int64_t time_ms;
+	char *line; /* for people; NULL with --json */
+	json_t *row; /* for programs; NULL else */
+};
+
 struct bundle {
 	struct call *call;
 	const char *path;
@@ -45,6 +52,8 @@ struct bundle {
 	struct proven *messages;
 	size_t message_count, slip_count, bad_count;
 	struct proof_cache cache;
+	struct told *told;
+	size_t told_count;
 	json_t *json_messages, *json_slips; /* owned */
 };
 
@@ -366,27 +375,54 @@ judge_slip(struct bundle *b, const struct slip *s, const struct envelope *e,
 }
 
 static void
-show_slip(struct bundle *b, const char *file, const struct slip *s, const struct envelope *e,
+tell_slip(struct bundle *b, const char *file, const struct slip *s, const struct envelope *e,
     enum err result, const struct proven *message, const char *why)
 {
+	CLEANUP(buffer_release) struct buffer line = { 0 };
 	char id[ID_TEXT_BYTES] = "", when[TIME_TEXT_BYTES];
 	const char *word = slip_word(s->body->type);
+	struct told told = { .time_ms = (int64_t)s->body->time };
 	if (message != NULL)
 		id_text(message->opened.content->message_id, id);
 	time_print((int64_t)s->body->time, when);
-	if (b->call->out.json) {
-		(void)json_array_append_new(b->json_slips,
-		    json_pack("{s:s, s:b, s:s, s:s, s:s, s:s, s:s}", "file", file, "proved",
-			result == OK, "message", id, "addressee", e->outer->addressee, "state",
-			word, "time", when, "maker", s->body->maker));
-		return;
-	}
 	if (result == OK)
-		output_say(&b->call->out, _("  %.13s  %s at %s: %s, says %s"), id,
-		    e->outer->addressee, when, word, s->body->maker);
+		buffer_printf(&line, _("  %s  %.13s  %s: %s, says %s"), when, id,
+		    e->outer->addressee, word, s->body->maker);
 	else
-		output_say(
-		    &b->call->out, _("  %s: NOT PROVED: %s (%s)"), file, err_words(result), why);
+		buffer_printf(
+		    &line, _("  %s  NOT PROVED: %s: %s (%s)"), when, file, err_words(result), why);
+	if (b->call->out.json)
+		told.row = json_pack("{s:s, s:b, s:s, s:s, s:s, s:s, s:s}", "file", file, "proved",
+		    result == OK, "message", id, "addressee", e->outer->addressee, "state", word,
+		    "time", when, "maker", s->body->maker);
+	else
+		told.line = xstrdup(buffer_text(&line));
+	b->told = xgrow(b->told, b->told_count + 1, sizeof(*b->told));
+	b->told[b->told_count++] = told;
+}
+
+static int
+compare_told(const void *a, const void *b)
+{
+	const struct told *x = a, *y = b;
+	return x->time_ms < y->time_ms ? -1 : x->time_ms > y->time_ms;
+}
+
+static void
+show_told(struct bundle *b)
+{
+	if (b->told_count > 0)
+		qsort(b->told, b->told_count, sizeof(*b->told), compare_told);
+	for (size_t i = 0; i < b->told_count; i++) {
+		if (b->told[i].line != NULL)
+			output_say(&b->call->out, "%s", b->told[i].line);
+		if (b->told[i].row != NULL)
+			(void)json_array_append_new(b->json_slips, b->told[i].row);
+		free(b->told[i].line);
+	}
+	free(b->told);
+	b->told = NULL;
+	b->told_count = 0;
 }
 
 static enum err
@@ -408,7 +444,7 @@ verify_slip(struct bundle *b, const char *name, const struct envelope *envelope)
 	e = judge_slip(b, &slip, envelope, &message, &why);
 	b->bad_count += e != OK;
 	b->slip_count += e == OK;
-	show_slip(b, name, &slip, envelope, e, message, why);
+	tell_slip(b, name, &slip, envelope, e, message, why);
 	return OK;
 }
 
@@ -439,6 +475,17 @@ verify_outer(struct bundle *b, const char *name, const struct names *slips)
 	return e;
 }
 
+static bool
+has_outer(const struct names *outers, const char *slip)
+{
+	for (size_t i = 0; i < outers->count; i++) {
+		size_t len = strlen(outers->at[i]) - strlen(".outer");
+		if (strncmp(outers->at[i], slip, len) == 0)
+			return true;
+	}
+	return false;
+}
+
 static enum err
 verify_slips(struct bundle *b)
 {
@@ -452,6 +499,15 @@ verify_slips(struct bundle *b)
 	}
 	for (size_t i = 0; e == OK && i < outers.count; i++)
 		e = verify_outer(b, outers.at[i], &slips);
+	for (size_t i = 0; i < slips.count; i++) {
+		if (has_outer(&outers, slips.at[i]))
+			continue;
+		b->bad_count++;
+		output_note(&b->call->out,
+		    _("slips/%s: NOT PROVED: the outer fields that it speaks of are missing"),
+		    slips.at[i]);
+	}
+	show_told(b);
 	names_release(&outers);
 	names_release(&slips);
 	return e;

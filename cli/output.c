@@ -271,8 +271,11 @@ output_progress(const struct output *o, const char *name, uint64_t done_bytes, u
 
 struct table {
 	struct output *to;
-	size_t columns, rows;
-	struct libscols_table *scols;
+	const struct table_column *columns;
+	size_t column_count, row_count;
+	char **cells; /* escaped, row by row; "" for an empty one */
+	enum paint *paints;
+	bool *used; /* by column: some row has something in it */
 };
 
 struct table *
@@ -280,52 +283,90 @@ table_new(struct output *o, const struct table_column *columns, size_t count)
 {
 	struct table *t = xalloc(sizeof(*t));
 	t->to = o;
-	t->columns = count;
-	t->scols = scols_new_table();
-	if (t->scols == NULL)
-		abort(); /* no memory, as in xalloc() */
-	scols_table_set_stream(t->scols, o->to);
-	scols_table_enable_colors(t->scols, o->colour);
-	scols_table_enable_noencoding(t->scols, 1); /* escaped by us */
-	if (o->columns > 0)
-		scols_table_set_termwidth(t->scols, o->columns);
-	scols_table_set_termforce(
-	    t->scols, o->terminal ? SCOLS_TERMFORCE_ALWAYS : SCOLS_TERMFORCE_NEVER);
-	for (size_t i = 0; i < count; i++) {
-		int flags = columns[i].how == COLUMN_RIGHT ? SCOLS_FL_RIGHT : 0;
-		if (columns[i].how == COLUMN_CUT && o->terminal)
-			flags = SCOLS_FL_TRUNC;
-		scols_table_new_column(t->scols, _(columns[i].name), 0, flags);
-	}
+	t->columns = columns;
+	t->column_count = count;
+	t->used = xalloc_array(count, sizeof(*t->used));
 	return t;
 }
 
 void
 table_row(struct table *t, enum paint paint, const char *const *cells)
 {
-	static const char *const colours[] = { NULL, "bold", "red", "green", "halfbright" };
-	struct libscols_line *line = scols_table_new_line(t->scols, NULL);
-	if (line == NULL)
-		abort();
-	for (size_t i = 0; i < t->columns; i++) {
+	size_t at = t->row_count * t->column_count;
+	t->cells = xgrow(t->cells, at + t->column_count, sizeof(char *));
+	t->paints = xgrow(t->paints, t->row_count + 1, sizeof(*t->paints));
+	for (size_t i = 0; i < t->column_count; i++) {
 		CLEANUP(buffer_release) struct buffer cell = { 0 };
 		const char *text = cells[i] != NULL ? cells[i] : "";
 		escape_append(bytes_str(text), ESCAPE_LINE, t->to->ascii_only, &cell);
-		(void)scols_line_set_data(line, i, buffer_text(&cell));
+		t->cells[at + i] = xstrdup(buffer_text(&cell));
+		t->used[i] = t->used[i] || *text != '\0';
 	}
-	if (t->to->colour && colours[paint] != NULL)
-		(void)scols_line_set_color(line, colours[paint]);
-	t->rows++;
+	t->paints[t->row_count++] = paint;
+}
+
+static void
+add_columns(const struct table *t, struct libscols_table *s)
+{
+	for (size_t i = 0; i < t->column_count; i++) {
+		int flags = t->columns[i].how == COLUMN_RIGHT ? SCOLS_FL_RIGHT : 0;
+		if (t->columns[i].how == COLUMN_CUT && t->to->terminal)
+			flags = SCOLS_FL_TRUNC;
+		if (t->used[i])
+			scols_table_new_column(s, _(t->columns[i].name), 0, flags);
+	}
+}
+
+static void
+add_row(const struct table *t, size_t row, struct libscols_table *s)
+{
+	static const char *const colours[] = { NULL, "bold", "red", "green", "halfbright" };
+	struct libscols_line *line = scols_table_new_line(s, NULL);
+	size_t used = 0;
+	if (line == NULL)
+		abort(); /* no memory, as in xalloc() */
+	for (size_t i = 0; i < t->column_count; i++) {
+		if (t->used[i])
+			(void)scols_line_set_data(
+			    line, used++, t->cells[row * t->column_count + i]);
+	}
+	if (t->to->colour && colours[t->paints[row]] != NULL)
+		(void)scols_line_set_color(line, colours[t->paints[row]]);
+}
+
+static void
+print_rows(const struct table *t)
+{
+	struct output *o = t->to;
+	struct libscols_table *s = scols_new_table();
+	if (s == NULL)
+		abort();
+	scols_table_set_stream(s, o->to);
+	scols_table_enable_colors(s, o->colour);
+	scols_table_enable_noencoding(s, 1); /* escaped by us */
+	if (o->columns > 0)
+		scols_table_set_termwidth(s, o->columns);
+	scols_table_set_termforce(s, o->terminal ? SCOLS_TERMFORCE_ALWAYS : SCOLS_TERMFORCE_NEVER);
+	add_columns(t, s);
+	for (size_t row = 0; row < t->row_count; row++)
+		add_row(t, row, s);
+	if (scols_print_table(s) != 0)
+		abort();
+	scols_unref_table(s);
 }
 
 void
 table_print(struct table *t, const char *empty)
 {
-	if (t->rows == 0)
+	if (t->row_count == 0 && *empty != '\0')
 		output_say(t->to, "%s", empty);
-	else if (scols_print_table(t->scols) != 0)
-		abort();
-	scols_unref_table(t->scols);
+	else if (t->row_count > 0)
+		print_rows(t);
+	for (size_t i = 0; i < t->row_count * t->column_count; i++)
+		free(t->cells[i]);
+	free(t->cells);
+	free(t->paints);
+	free(t->used);
 	free(t);
 }
 

@@ -60,11 +60,12 @@ struct table_column {
 	enum { COLUMN_PLAIN, COLUMN_RIGHT, COLUMN_CUT } how; /* CUT: shortened on a terminal */
 };
 struct table;
-/* COLUMNS stays the caller's, COUNT of them. */
+/* COLUMNS stays the caller's until table_print(), COUNT of them. A column that is empty in all rows
+ * is left out. */
 struct table *table_new(struct output *o, const struct table_column *columns, size_t count);
 /* COUNT cells; NULL is an empty one. */
 void table_row(struct table *t, enum paint paint, const char *const *cells);
-/* Print to its output and free; EMPTY (a line) when it has no row. */
+/* Print to its output and free; EMPTY (a line, or "" for none) when it has no row. */
 void table_print(struct table *t, const char *empty);
 
 /* "2026-12-20 23:59" of "2026-12-20T23:59:59Z"; OUT has 32 bytes. Anything else is copied, cut. */
