@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# The story and the faults on real nodes, as part of `make check'. A distcheck
+# The story, one house and the faults on real nodes, as part of `make check'. A distcheck
 # runs the unit tests only.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -20,4 +20,5 @@ else
 	echo '0 passed, 1 failed'
 	exit 1
 fi
+"$python" "$here/test_house.py" --build .
 "$python" "$here/test_lab.py" --build .

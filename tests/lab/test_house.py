@@ -193,6 +193,8 @@ def test_root_is_given_up(house):
                 check(owner == user or name == "citexd.lock", f"{name} belongs to {owner}")
         wait_until("the offices have their post", 10,
                    lambda: house.lab.citex("ke.ma", "status", check=False).returncode == 0)
+        if sanitized(house):
+            raise Skipped("seen; but the leak sanitizer cannot look for leaks without /proc")
     finally:
         house.stop()
         for folder, _, names in os.walk(state):
