@@ -38,6 +38,8 @@ speaks_of(
 static void
 extend(struct exchange_clock *c, const struct exchange_message *m)
 {
+	if (c->answered_ms != 0 && m->created_ms > c->answered_ms)
+		return; /* what is answered waits for nothing */
 	/* 3(c), 21(a): an interim answer moves the date, never earlier, and hides nothing that was
 	 * late */
 	if (c->due_ms != 0 && m->created_ms > c->due_ms)
@@ -61,13 +63,6 @@ stop(struct exchange_clock *c, const struct exchange_message *m)
 static void
 apply(struct exchange *x, const struct exchange_message *m)
 {
-	if (m->kind == NULL)
-		return;
-	if (m->kind->effect == EFFECT_CLOSES) {
-		x->status = EXCHANGE_CLOSED;
-		x->outcome = m->outcome;
-		return;
-	}
 	for (size_t i = 0; i < x->clock_count; i++) {
 		struct exchange_clock *c = &x->clocks[i];
 		if (!speaks_of(x, c, m))
@@ -82,30 +77,76 @@ apply(struct exchange *x, const struct exchange_message *m)
 	}
 }
 
-void
-exchange_fill(
-    struct exchange *x, const struct exchange_message *messages, size_t count, int64_t now_ms)
+/* Nothing is owed any more in a closed exchange; what was late stays so. */
+static void
+close_all(struct exchange *x, const struct exchange_message *m)
 {
-	bool open = false, asked = false;
-
-	*x = (struct exchange){ 0 };
-	for (size_t i = 0; i < count; i++) {
-		const struct exchange_message *m = &messages[i];
-		if (m->kind != NULL && m->kind->effect == EFFECT_ASKS) {
-			for (size_t k = 0; k < m->asked_count; k++)
-				add_clock(x, m, &m->asked[k]);
-		}
-		apply(x, m);
-	}
+	x->status = EXCHANGE_CLOSED;
+	x->outcome = m->outcome;
 	for (size_t i = 0; i < x->clock_count; i++) {
 		struct exchange_clock *c = &x->clocks[i];
-		asked = true;
+		if (c->answered_ms != 0 || c->ended)
+			continue;
+		c->ended = true;
+		if (c->due_ms != 0 && m->created_ms > c->due_ms)
+			c->was_overdue = true;
+	}
+}
+
+/* Whose exchange it is: NULL when its first message is not here. */
+static const char *
+beginner(const struct exchange_message *messages, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (messages[i].begins)
+			return messages[i].author;
+	}
+	return NULL;
+}
+
+static bool
+has_effect(const struct exchange_message *m, enum kind_effect effect)
+{
+	return m->kind != NULL && m->kind->effect == effect;
+}
+
+static void
+settle(struct exchange *x, int64_t now_ms)
+{
+	bool open = false;
+
+	for (size_t i = 0; i < x->clock_count; i++) {
+		struct exchange_clock *c = &x->clocks[i];
 		open = open || (c->answered_ms == 0 && !c->ended);
 		if (exchange_clock_is_overdue(c, now_ms))
 			c->was_overdue = true;
 	}
-	if (x->status == EXCHANGE_OPEN && asked && !open)
+	if (x->status == EXCHANGE_OPEN && x->clock_count > 0 && !open)
 		x->status = EXCHANGE_ANSWERED;
+}
+
+void
+exchange_fill(
+    struct exchange *x, const struct exchange_message *messages, size_t count, int64_t now_ms)
+{
+	const char *owner = beginner(messages, count);
+
+	*x = (struct exchange){ 0 };
+	for (size_t i = 0; i < count; i++) {
+		const struct exchange_message *m = &messages[i];
+		for (size_t k = 0; has_effect(m, EFFECT_ASKS) && k < m->asked_count; k++)
+			add_clock(x, m, &m->asked[k]);
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (messages[i].kind != NULL)
+			apply(x, &messages[i]);
+	}
+	for (size_t i = 0; owner != NULL && i < count; i++) {
+		const struct exchange_message *m = &messages[i];
+		if (has_effect(m, EFFECT_CLOSES) && strcmp(m->author, owner) == 0)
+			close_all(x, m);
+	}
+	settle(x, now_ms);
 }
 
 void

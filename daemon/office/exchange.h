@@ -11,13 +11,14 @@
  * messages, their receipts and the time (domain: Conf. 11.3, 3(a) to 3(e)).
  * Silence is never an answer: nothing here closes or answers by lapse of time. */
 
-/* One message of the exchange, in order of ids. */
+/* One message of the exchange. */
 struct exchange_message {
 	struct id id;
 	const struct kind *kind; /* NULL: not known here */
 	const char *author;
 	int64_t created_ms;
 	const Citex__Rule *rule; /* of a message that starts clocks; may be NULL */
+	bool begins; /* the first message of the exchange */
 	bool has_about;
 	struct id about;
 	bool is_final; /* an answer that ends the wait */
@@ -42,7 +43,7 @@ struct exchange_clock {
 	int64_t due_ms; /* 0: none yet */
 	int64_t until_ms; /* of the newest interim answer; 0 */
 	int64_t answered_ms; /* 0: open */
-	bool ended;
+	bool ended; /* refused, expired, or the exchange is closed */
 	bool was_overdue; /* also when an interim answer came later */
 	const Citex__Rule *rule;
 	const char *paragraph;
@@ -57,7 +58,9 @@ struct exchange {
 	size_t clock_count;
 };
 
-/* Fill X from MESSAGES (borrowed by X) at NOW_MS. exchange_release() frees. */
+/* Fill X from MESSAGES (borrowed by X), in whatever order, at NOW_MS: ids follow their authors'
+ * clocks, so that an answer may stand before its question. Only who began the exchange closes it;
+ * only who was asked answers. exchange_release() frees. */
 void exchange_fill(
     struct exchange *x, const struct exchange_message *messages, size_t count, int64_t now_ms);
 void exchange_release(struct exchange *x);

@@ -93,6 +93,7 @@ fill_facts(struct office *o, const struct history_message *m, struct exchange_me
 		.created_ms = (int64_t)m->content->created,
 		.rule = m->content->rule };
 	memcpy(f->id.at, m->message->id.data, ID_BYTES);
+	f->begins = bytes_equal(bytes_of_pb(m->message->id), bytes_of_pb(m->message->exchange));
 	f->has_about = id_from_bytes(bytes_of_pb(m->content->about), &f->about) == OK;
 	if (f->kind == NULL)
 		return;
@@ -100,7 +101,8 @@ fill_facts(struct office *o, const struct history_message *m, struct exchange_me
 	f->until_ms = f->kind->until != NULL ? f->kind->until(m->body) : 0;
 	if (f->kind->effect == EFFECT_CLOSES)
 		f->outcome = kind_text(m->body, "outcome");
-	if (f->kind->effect == EFFECT_ASKS)
+	if (f->kind->effect == EFFECT_ASKS &&
+	    m->content->origin == NULL) /* passed on: asks nobody */
 		fill_asked(o, m, f);
 }
 
