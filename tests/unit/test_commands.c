@@ -31,6 +31,7 @@ static pthread_t thread;
 static answers *office_answers;
 static Citex__Request *asked[64];
 static size_t asked_count;
+/* Held while a request is taken and answered, and while the next test sets the scene. */
 static pthread_mutex_t asked_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void
@@ -60,8 +61,8 @@ serve_one(void *arg)
 			pthread_mutex_lock(&asked_lock);
 			if (asked_count < 64)
 				asked[asked_count++] = (Citex__Request *)m;
-			pthread_mutex_unlock(&asked_lock);
 			office_answers(fd, (Citex__Request *)m);
+			pthread_mutex_unlock(&asked_lock);
 		}
 	}
 	frame_reader_release(&in);
@@ -165,8 +166,10 @@ run(enum err (*fn)(struct call *c), const struct option_row *options, const char
 	char *copy[32] = { (char *)(uintptr_t) "citex" };
 	int argc = 1;
 	FILE *file = tmpfile();
+	pthread_mutex_lock(&asked_lock);
 	forget_asked();
 	office_answers = office;
+	pthread_mutex_unlock(&asked_lock);
 	for (; argv[argc - 1] != NULL; argc++)
 		copy[argc] = (char *)(uintptr_t)argv[argc - 1];
 	output_init(&c.out, file);
@@ -614,8 +617,10 @@ answer_wait(int fd, const Citex__Request *r)
 	a.what_case = CITEX__ANSWER__WHAT_EVENT;
 	a.more = true;
 	a.event = &event;
+	pthread_mutex_unlock(&asked_lock); /* for the listener's request */
 	while (atomic_load(&told) < 0)
 		usleep(1000);
+	pthread_mutex_lock(&asked_lock);
 	send_answer(atomic_load(&told), &watch, &a);
 }
 
