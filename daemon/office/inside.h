@@ -157,6 +157,7 @@ void mail_new_slips(struct office *o);
 
 /* send.c */
 enum err send_open(struct office *o) MUST_CHECK; /* take up what an earlier process left unsealed */
+void send_seal_waiting(struct office *o); /* seal what could not be sealed without a directory */
 void send_close(struct office *o);
 void send_slip_arrived(struct office *o, uint32_t number, Citex__Slip *slip); /* takes SLIP */
 void send_chunk_wanted(struct office *o, const uint8_t *root, uint32_t index);

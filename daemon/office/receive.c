@@ -867,7 +867,7 @@ receive_directory_changed(struct office *o)
 	if (!o->reopening)
 		o->reopening = true;
 	reopen_next(o);
-	(void)!send_open(o);
+	send_seal_waiting(o);
 }
 
 /* --- officers' acts on what came --- */

@@ -999,16 +999,27 @@ clean_done(struct job *j, enum err result)
 	free(j);
 }
 
+void
+send_seal_waiting(struct office *o)
+{
+	CLEANUP(store_end_drop) struct txn *t = NULL;
+
+	if (store_read(o->store, &t) != OK ||
+	    book_each_marked(o->book, t, LIST_UNSEALED, seal_marked, o) != OK)
+		log_event(
+		    LEVEL_ERROR, "queue-unreadable", LOG_TEXT("authority", o->config.authority));
+}
+
 enum err
 send_open(struct office *o)
 {
 	struct cleaning *c = xalloc(sizeof(*c));
-	CLEANUP(store_end_drop) struct txn *t = NULL;
-	enum err e = store_read(o->store, &t);
 
+	/* before any officer can begin an upload: never later */
 	*c = (struct cleaning){ { clean_run, clean_done, OK, NULL }, o };
 	office_submit_job(o, &c->job);
-	return e == OK ? book_each_marked(o->book, t, LIST_UNSEALED, seal_marked, o) : e;
+	send_seal_waiting(o);
+	return OK;
 }
 
 /* --- attachments from officers --- */
