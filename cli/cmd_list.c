@@ -101,13 +101,31 @@ paint_of(const Citex__MessageRow *row)
 	return row->new_ || row->urgent ? PAINT_BOLD : PAINT_NONE;
 }
 
+/* Neighbours of one millisecond are told apart by their whole ids. */
 static void
-add_row(struct table *t, const Citex__MessageRow *row, bool sent)
+id_of(const Citex__MessageRow *row, const Citex__MessageRow *before, const Citex__MessageRow *after,
+    char out[ID_TEXT_BYTES])
+{
+	char other[ID_TEXT_BYTES];
+	short_id(row->id, out);
+	for (int i = 0; i < 2; i++) {
+		const Citex__MessageRow *beside = i == 0 ? before : after;
+		if (beside == NULL)
+			continue;
+		short_id(beside->id, other);
+		if (strcmp(out, other) == 0 && strlen(row->id) < ID_TEXT_BYTES) {
+			memcpy(out, row->id, strlen(row->id) + 1);
+			return;
+		}
+	}
+}
+
+static void
+add_row(struct table *t, const Citex__MessageRow *row, const char *id, bool sent)
 {
 	CLEANUP(buffer_release) struct buffer who = { 0 };
 	CLEANUP(buffer_release) struct buffer state = { 0 };
-	char id[ID_TEXT_BYTES], time[32], due[32];
-	short_id(row->id, id);
+	char time[32], due[32];
 	pretty_time(row->time, time);
 	pretty_time(row->due, due);
 	if (!sent)
@@ -134,8 +152,13 @@ print_table(struct call *c, const struct pages *p, bool sent, const char *empty)
 		{ "", COLUMN_PLAIN } };
 	struct table *t = table_new(&c->out, columns, sizeof(columns) / sizeof(*columns));
 	for (size_t i = 0; i < p->count; i++) {
-		for (size_t j = 0; j < p->answers[i]->listing->n_messages; j++)
-			add_row(t, p->answers[i]->listing->messages[j], sent);
+		const Citex__Listing *l = p->answers[i]->listing;
+		for (size_t j = 0; j < l->n_messages; j++) {
+			char id[ID_TEXT_BYTES];
+			id_of(l->messages[j], j > 0 ? l->messages[j - 1] : NULL,
+			    j + 1 < l->n_messages ? l->messages[j + 1] : NULL, id);
+			add_row(t, l->messages[j], id, sent);
+		}
 	}
 	table_print(t, empty);
 	if (p->more)

@@ -231,9 +231,13 @@ say_error(const struct output *o, const char *fmt, ...)
 void
 output_failure(struct output *o, const struct failure *f)
 {
-	struct buffer words = f->words;
-	const char *text = words.len > 0 ? buffer_text(&words) : err_words(f->err);
+	CLEANUP(buffer_release) struct buffer words = { 0 };
+	const char *text = err_words(f->err);
 	Citex__Failure failure = CITEX__FAILURE__INIT;
+	if (f->words.len > 0) {
+		buffer_add(&words, buffer_bytes(&f->words));
+		text = buffer_text(&words);
+	}
 	say_error(o, "%s", text);
 	if (o->json && !o->written) {
 		failure.error = (char *)(uintptr_t)err_name(f->err);

@@ -241,8 +241,8 @@ check_addressees(struct submission *s, const ProtobufCMessage *body, bool even_i
 			return refuse(s, ERR_UNKNOWN_AUTHORITY,
 			    "there is no authority %s; `citex directory' lists them", s->to[i]);
 		if (!kind_allowed(s->kind, me->roles, a->roles))
-			return refuse(s, ERR_DENIED, "%s may not send a %s to %s (Conf. 11.3, %s)",
-			    me->id, s->kind->name, a->id, s->kind->paragraph);
+			return refuse(s, ERR_DENIED, "%s may not send a %s to %s (%s)", me->id,
+			    s->kind->name, a->id, s->kind->paragraph);
 		if (!reads_kind(a, s->kind) && !even_if_unreadable)
 			return refuse(s, ERR_UNREADABLE,
 			    "%s cannot read messages of kind %s; --even-if-unreadable sends it all "

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
 #include <locale.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -269,6 +270,34 @@ test_failed_write_fails_the_command(void **state)
 	fclose(full);
 }
 
+/* Once the text was ended in a copy of the buffer, whose memory then moved. */
+static void
+print_failure(struct output *o, void *arg)
+{
+	o->json = true;
+	output_failure(o, arg);
+}
+
+static void
+test_failure_of_any_length_is_said_and_stays(void **state)
+{
+	int quiet = open("/dev/null", O_WRONLY), standard_error = dup(STDERR_FILENO);
+	(void)state;
+	dup2(quiet, STDERR_FILENO);
+	for (int len = 1; len < 300; len++) {
+		struct failure why = { 0 };
+		assert_int_equal(failure_set(&why, ERR_VALUE, "%*s", len, "x"), ERR_VALUE);
+		char *text = printed(0, print_failure, &why);
+		assert_non_null(strstr(text, "x\""));
+		assert_int_equal(why.words.len, len);
+		free(text);
+		failure_release(&why);
+	}
+	dup2(standard_error, STDERR_FILENO);
+	close(standard_error);
+	close(quiet);
+}
+
 static void
 test_times_and_sizes_are_pretty(void **state)
 {
@@ -298,6 +327,7 @@ main(void)
 		cmocka_unit_test(test_table_cell_cannot_break_out_of_its_row),
 		cmocka_unit_test(test_colour_needs_a_terminal_and_no_no_color),
 		cmocka_unit_test(test_failed_write_fails_the_command),
+		cmocka_unit_test(test_failure_of_any_length_is_said_and_stays),
 		cmocka_unit_test(test_times_and_sizes_are_pretty),
 	};
 	setlocale(LC_CTYPE, "C.UTF-8");
