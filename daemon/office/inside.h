@@ -16,6 +16,7 @@
 #define ALARMS_MAX 8
 #define UPLOADS_MAX 64
 #define PARTS_MAX ATTACHMENTS_MAX
+#define DRAFTS_MAX (2 * BATCH_MAX)
 
 /* What waits to be offered to the post: an envelope, or a slip by number. */
 struct errand {
@@ -26,6 +27,8 @@ struct errand {
 	int64_t not_before_ms;
 	struct errand *next;
 };
+
+struct sealing; /* send.c */
 
 /* An attachment on its way from an officer. */
 struct upload {
@@ -101,6 +104,8 @@ struct office {
 	/* mail.c */
 	struct link *link;
 	struct session *session;
+	uint64_t
+	    session_number; /* grows with each: offers are answered on their own session only */
 	struct timer *tick, *redial;
 	int64_t redial_ms;
 	bool pumping; /* a pump is deferred */
@@ -117,16 +122,18 @@ struct office {
 	struct buffer fetched;
 
 	/* send.c */
+	struct sealing *sealings; /* under way */
 	struct upload *uploads[UPLOADS_MAX];
 	struct merkle *served; /* leaves of the attachment last served, and its root */
 	uint8_t served_root[DIGEST_BYTES];
 
 	/* receive.c */
 	struct pull *pulls;
-	bool reopening; /* what an earlier process left is opened one by one */
+	struct buffer left; /* digests of what waits to be opened, one by one */
+	bool reopening; /* one of them is */
 
 	/* store thread: slips to be made when the batch ends */
-	struct draft drafts[2 * BATCH_MAX];
+	struct draft drafts[DRAFTS_MAX];
 	size_t draft_count;
 
 	/* watchman.c */
@@ -171,6 +178,7 @@ void receive_envelope(
 void receive_chunk(struct office *o, const Citex__Chunk *c);
 void receive_link_lost(struct office *o);
 void receive_directory_changed(struct office *o);
+void receive_again(struct office *o); /* open what could not be, one by one */
 
 /* watchman.c */
 enum err watchman_open(struct office *o) MUST_CHECK;

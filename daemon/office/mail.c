@@ -668,6 +668,7 @@ link_opened(void *arg, struct link *l, const char *peer)
 		memcpy(self.head_digest, directory_head_digest(o->directory), DIGEST_BYTES);
 	}
 	o->session = session_new(&self);
+	o->session_number++;
 	mail_event(o, &ev);
 }
 

@@ -65,7 +65,7 @@ office_submit_job(struct office *o, struct job *j)
 bool
 add_draft(struct office *o, const struct draft *d)
 {
-	if (o->draft_count == sizeof(o->drafts) / sizeof(*o->drafts))
+	if (o->draft_count == DRAFTS_MAX)
 		return false;
 	o->drafts[o->draft_count++] = *d;
 	return true;

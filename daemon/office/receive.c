@@ -25,7 +25,7 @@ struct opening {
 	/* what is to be written */
 	enum err verdict;
 	char words[SLIP_REASON_MAX_BYTES + 1];
-	bool duplicate, conflict;
+	bool duplicate, conflict, stale, from_left;
 	char subject[KIND_SUBJECT_BYTES];
 	bool has_clock;
 	struct id message, exchange;
@@ -43,11 +43,11 @@ opening_free(struct opening *x)
 }
 
 static void
-answer(struct office *o, struct link *link, uint32_t number, enum err result)
+answer(struct office *o, uint64_t session, uint32_t number, enum err result)
 {
 	struct event ev = { .type = EVENT_COMMITTED, .number = number, .result = result };
 
-	if (o->link == link && number != 0)
+	if (o->session_number == session && number != 0)
 		mail_event(o, &ev);
 }
 
@@ -58,6 +58,18 @@ say(struct opening *x, enum err e, const char *words)
 {
 	(void)snprintf(x->words, sizeof(x->words), "%s", words);
 	return e;
+}
+
+/* Both sides count alike, by the one rule of the kind; what is passed on asks nobody. */
+static enum err
+judge_rule(struct opening *x, const struct kind *k, const Citex__Content *c)
+{
+	x->has_clock = k->effect == EFFECT_ASKS && k->clock != NULL && c->origin == NULL;
+	if (!x->has_clock)
+		return OK;
+	if (c->rule == NULL || strcmp(c->rule->id, k->clock) != 0 || !clock_rule_is_ours(c->rule))
+		return say(x, ERR_VALUE, "its deadline is not the one that is known here");
+	return OK;
 }
 
 /* The kind's rules, on this side too: a modified sender gains nothing. */
@@ -88,10 +100,26 @@ judge_kind(struct opening *x, const Citex__Content *c)
 	proto_wipe(body);
 	if (e != OK)
 		return say(x, e, problem.path); /* the field's name; never its text */
-	x->has_clock = k->effect == EFFECT_ASKS && c->rule != NULL;
-	if (x->has_clock && !clock_rule_is_ours(c->rule))
-		return say(x, ERR_VALUE, "its deadline is not the one that is known here");
-	return OK;
+	return judge_rule(x, k, c);
+}
+
+/* Was the message M of ours sent to AUTHORITY? */
+static bool
+was_sent_to(struct book *b, struct txn *t, const Citex__BookMessage *m, const char *authority)
+{
+	bool found = false;
+	struct id id;
+
+	if (!m->outgoing || id_from_bytes(bytes_of_pb(m->id), &id) != OK)
+		return false;
+	for (unsigned i = 0; !found && i < m->addressee_count; i++) {
+		Citex__BookAddressee *a = NULL;
+		if (book_addressee(b, t, id, i, &a) != OK)
+			return false;
+		found = strcmp(a->authority, authority) == 0;
+		proto_free(&a->base);
+	}
+	return found;
 }
 
 /* An answer speaks of a message that we sent to its author. */
@@ -99,21 +127,83 @@ static enum err
 judge_about(struct opening *x, struct txn *t, const Citex__Content *c)
 {
 	const struct kind *k = kind_by_name(c->kind);
+	struct book *b = x->office->book;
 	Citex__BookMessage *about = NULL;
+	const struct kind *asked;
 	struct id id;
-	enum err e;
+	bool fits = false;
 
 	if (k->effect != EFFECT_ANSWERS && k->effect != EFFECT_EXTENDS)
 		return OK;
-	e = id_from_bytes(bytes_of_pb(c->about), &id);
-	if (e == OK)
-		e = book_message(x->office->book, t, id, &about);
-	if (e == OK &&
-	    (!about->outgoing ||
-		!bytes_equal(bytes_of_pb(about->exchange), bytes_of_pb(c->exchange))))
-		e = ERR_NOT_FOUND;
+	if (id_from_bytes(bytes_of_pb(c->about), &id) == OK &&
+	    book_message(b, t, id, &about) == OK) {
+		Citex__Content *was = NULL;
+		fits = bytes_equal(bytes_of_pb(about->exchange), bytes_of_pb(c->exchange)) &&
+		    was_sent_to(b, t, about, c->author) &&
+		    proto_unpack(&citex__content__descriptor, bytes_of_pb(about->content),
+			(ProtobufCMessage **)&was) == OK;
+		asked = fits ? kind_by_name(was->kind) : NULL;
+		fits = asked != NULL && kind_may_answer(asked, c->kind);
+		proto_wipe((ProtobufCMessage *)was);
+	}
 	proto_wipe((ProtobufCMessage *)about);
-	return e == OK ? OK : say(x, ERR_VALUE, "it answers a message that we did not send");
+	return fits ? OK : say(x, ERR_VALUE, "it answers a message that we did not send it");
+}
+
+/* Who takes part in an exchange that is here. */
+struct membership {
+	struct opening *x;
+	struct txn *txn;
+	const char *who;
+	bool any, is_member, began;
+};
+
+static bool
+look_for_member(void *arg, const Citex__BookMessage *m)
+{
+	struct membership *s = arg;
+	Citex__Content *c = NULL;
+	bool wrote;
+
+	if (proto_unpack(&citex__content__descriptor, bytes_of_pb(m->content),
+		(ProtobufCMessage **)&c) != OK)
+		return true;
+	s->any = true;
+	wrote = strcmp(c->author, s->who) == 0;
+	s->is_member = s->is_member || wrote || c->audience[0] != '\0' ||
+	    was_sent_to(s->x->office->book, s->txn, m, s->who);
+	for (size_t i = 0; i < c->n_addressees; i++)
+		s->is_member = s->is_member || strcmp(c->addressees[i], s->who) == 0;
+	if (wrote && bytes_equal(bytes_of_pb(m->id), bytes_of_pb(m->exchange)))
+		s->began = true;
+	proto_wipe(&c->base);
+	return true;
+}
+
+/* A first message begins an exchange of its own; nobody gets into an exchange of others, and only
+ * who began one closes it. A message may come before the one it follows: then nothing is known of
+ * its exchange yet. */
+static enum err
+judge_exchange(struct opening *x, struct txn *t, const Citex__Content *c)
+{
+	const struct kind *k = kind_by_name(c->kind);
+	struct membership s = { .x = x, .txn = t, .who = c->author };
+	bool begins =
+	    k->argument == TO_AUTHORITIES || k->argument == TO_DEFAULT || c->origin != NULL;
+	enum err e;
+
+	if (begins != id_equal(x->message, x->exchange))
+		return say(x, ERR_VALUE, "its exchange is not one that it can belong to");
+	if (begins)
+		return OK;
+	e = book_exchange(x->office->book, t, x->exchange, look_for_member, &s);
+	if (e != OK)
+		return say(x, e, err_words(e));
+	if (s.any && !s.is_member)
+		return say(x, ERR_DENIED, "its author takes no part in this exchange");
+	if (s.any && k->effect == EFFECT_CLOSES && !s.began)
+		return say(x, ERR_DENIED, "only who began an exchange closes it");
+	return OK;
 }
 
 static enum err
@@ -144,6 +234,8 @@ judge(struct opening *x, struct txn *t)
 	x->verdict = judge_ids(x, c);
 	if (x->verdict == OK)
 		x->verdict = judge_kind(x, c);
+	if (x->verdict == OK)
+		x->verdict = judge_exchange(x, t, c);
 	if (x->verdict == OK)
 		x->verdict = judge_about(x, t, c);
 }
@@ -248,12 +340,21 @@ quarantine(struct opening *x, struct txn *t)
 	q.reason = reason;
 	q.words = x->words;
 	q.time = (uint64_t)x->now.utc_ms;
+	q.stored = (uint64_t)x->stored_ms;
 	q.author = x->work.envelope.outer->author;
 	e = book_put_quarantined(x->office->book, t, x->work.envelope.id, &q);
 	id_print(x->work.envelope.id, text);
 	return e == OK
 	    ? book_audit(x->office->book, t, x->now.utc_ms, "", "quarantined", text, reason)
 	    : e;
+}
+
+static enum err
+del_arrived(struct opening *x, struct txn *t)
+{
+	enum err e = book_del_arrived(x->office->book, t, x->digest);
+
+	return e == ERR_NOT_FOUND ? OK : e;
 }
 
 /* Everything about one envelope in one transaction: message, clock, audit, receipt. */
@@ -265,27 +366,91 @@ file_run(struct job *j, struct txn *t)
 	CLEANUP(buffer_release) struct buffer receipt = { 0 };
 	enum err e;
 
-	if (book_receipt(b, t, x->digest, &receipt) == OK)
-		return book_del_arrived(b, t, x->digest); /* was answered while this one was open */
-	judge(x, t);
-	if (x->verdict == OK) {
-		e = check_seen(x, t);
-		if (e != OK)
-			return e;
-	}
-	if (!draft_slip(x,
-		x->verdict == OK ? CITEX__SLIP_TYPE__SLIP_OPENED : CITEX__SLIP_TYPE__SLIP_REFUSED))
+	x->stale = x->duplicate = x->conflict = false;
+	if (x->office->draft_count == DRAFTS_MAX)
 		return ERR_BUSY;
-	e = book_del_arrived(b, t, x->digest);
-	if (e != OK && e != ERR_NOT_FOUND)
-		return e;
-	if (x->verdict != OK)
-		return quarantine(x, t);
-	return x->duplicate ? OK : file_message(x, t);
+	if (book_receipt(b, t, x->digest, &receipt) == OK) {
+		x->stale = true; /* was answered while this one was open */
+		return del_arrived(x, t);
+	}
+	judge(x, t);
+	e = x->verdict == OK ? check_seen(x, t) : OK;
+	if (e == OK)
+		e = del_arrived(x, t);
+	if (e == OK && x->verdict != OK)
+		e = quarantine(x, t);
+	else if (e == OK && !x->duplicate)
+		e = file_message(x, t);
+	/* last: no receipt is drafted for what was not written */
+	if (e == OK &&
+	    !draft_slip(x,
+		x->verdict == OK ? CITEX__SLIP_TYPE__SLIP_OPENED : CITEX__SLIP_TYPE__SLIP_REFUSED))
+		e = ERR_INTERNAL;
+	return e;
 }
 
 static void file_again(struct opening *x);
 static void reopen_next(struct office *o);
+
+/* X is done with; the next of those left may begin. */
+static void
+opening_end(struct opening *x)
+{
+	struct office *o = x->office;
+	bool next = x->from_left;
+
+	opening_free(x);
+	if (next) {
+		o->reopening = false;
+		reopen_next(o);
+	}
+}
+
+struct waiting_job {
+	struct job job;
+	struct office *office;
+	uint8_t digest[DIGEST_BYTES];
+};
+
+static enum err
+waiting_run(struct job *j, struct txn *t)
+{
+	struct waiting_job *w = (struct waiting_job *)j;
+	Citex__BookArrived *a = NULL;
+	enum err e = book_arrived(w->office->book, t, w->digest, &a);
+
+	if (e != OK)
+		return e == ERR_NOT_FOUND ? OK : e;
+	a->attempts = 0; /* it killed nobody */
+	e = book_put_arrived(w->office->book, t, w->digest, a);
+	proto_free(&a->base);
+	return e;
+}
+
+static void
+waiting_done(struct job *j, enum err result)
+{
+	struct waiting_job *w = (struct waiting_job *)j;
+
+	(void)result;
+	buffer_add(&w->office->left, BYTES_OF(w->digest));
+	free(w);
+}
+
+/* Not now: it stays in `arrived' and is opened again when a directory comes, or in a while. */
+static void
+keep_for_later(struct opening *x)
+{
+	struct office *o = x->office;
+	struct waiting_job *w = xalloc(sizeof(*w));
+
+	*w = (struct waiting_job){ .job = { waiting_run, waiting_done, OK, NULL }, .office = o };
+	memcpy(w->digest, x->digest, DIGEST_BYTES);
+	if (x->from_left)
+		o->reopening = false;
+	opening_free(x);
+	office_submit_job(o, &w->job);
+}
 
 static void
 tell_filed(struct opening *x)
@@ -326,17 +491,15 @@ file_done(struct job *j, enum err result)
 		file_again(x);
 		return;
 	}
-	if (result == OK) {
-		if (x->work.envelope.outer != NULL)
-			tell_filed(x);
-		mail_new_slips(o);
-	} else {
-		/* it stays in `arrived' and is opened again by the next process, or when there is
-		 * room */
+	if (result != OK) {
 		log_event(LEVEL_ERROR, "not-filed", LOG_ERR(result));
+		keep_for_later(x);
+		return;
 	}
-	opening_free(x);
-	reopen_next(o);
+	if (!x->stale)
+		tell_filed(x);
+	mail_new_slips(o);
+	opening_end(x);
 }
 
 static void
@@ -351,23 +514,24 @@ opened(struct open_work *w)
 {
 	struct opening *x = (struct opening *)w;
 
-	/* A key of the author that our directory does not have yet: the post knew it, so it is on
-	 * its way. */
-	if (w->err == ERR_LATER) {
-		opening_free(x);
+	if (w->err == ERR_NOT_YET) { /* our clock, or theirs, is off: a matter of time */
+		log_event(LEVEL_WARNING, "not-opened-yet", LOG_TEXT("detail", w->detail));
+		keep_for_later(x);
 		return;
 	}
 	file_again(x);
 }
 
 static void
-open_envelope(struct office *o, struct envelope *e, const uint8_t *digest, int64_t stored_ms)
+open_envelope(
+    struct office *o, struct envelope *e, const uint8_t *digest, int64_t stored_ms, bool from_left)
 {
 	struct opening *x = xalloc(sizeof(*x));
 
 	x->office = o;
 	memcpy(x->digest, digest, DIGEST_BYTES);
 	x->stored_ms = stored_ms;
+	x->from_left = from_left;
 	x->now = loop_now(o->loop);
 	x->work.done = opened;
 	x->work.directory = directory_ref(o->directory);
@@ -382,7 +546,7 @@ open_envelope(struct office *o, struct envelope *e, const uint8_t *digest, int64
 struct arrival {
 	struct job job;
 	struct office *office;
-	struct link *link;
+	uint64_t session;
 	uint32_t number;
 	struct envelope envelope;
 	uint8_t digest[DIGEST_BYTES];
@@ -462,15 +626,30 @@ arrive_done(struct job *j, enum err result)
 	struct office *o = a->office;
 
 	if (result != OK || a->answered || a->complete)
-		answer(o, a->link, a->number, result);
+		answer(o, a->session, a->number, result);
 	if (result == OK && a->answered)
 		mail_new_slips(o);
 	else if (result == OK && a->complete && !a->here)
-		open_envelope(o, &a->envelope, a->digest, a->stored_ms);
-	else if (result == OK && !a->complete && a->link == o->link && o->session != NULL)
+		open_envelope(o, &a->envelope, a->digest, a->stored_ms, false);
+	else if (result == OK && !a->complete && a->session == o->session_number &&
+	    o->session != NULL)
 		begin_pull(o, a);
 	envelope_release(&a->envelope);
 	free(a);
+}
+
+/* Does our directory list the key that stamped E? The post checked it by a newer one, perhaps,
+ * which is on its way: until then `later', not a refusal. */
+static bool
+knows_author(const struct office *o, const struct envelope *e)
+{
+	const struct directory_key *key;
+	const char *owner;
+	enum cert_use use;
+
+	return o->directory != NULL &&
+	    directory_key_find(
+		o->directory, bytes_of_pb(e->pb->stamp->key_id), &key, &owner, &use) == OK;
 }
 
 void
@@ -481,21 +660,21 @@ receive_envelope(struct office *o, uint32_t number, Citex__Envelope *pb, int64_t
 
 	a->job = (struct job){ arrive_run, arrive_done, OK, NULL };
 	a->office = o;
-	a->link = o->link;
+	a->session = o->session_number;
 	a->number = number;
 	a->now_ms = loop_now(o->loop).utc_ms;
 	a->stored_ms = stored_ms != 0 ? stored_ms : a->now_ms;
 	if (e != OK) {
 		proto_free(&pb->base);
 		log_event(LEVEL_ERROR, "post-gave-malformed", LOG_ERR(e));
-		answer(o, o->link, number,
+		answer(o, o->session_number, number,
 		    OK); /* our own post checks before it takes: nothing can come of it */
 		free(a);
 		return;
 	}
-	if (o->directory == NULL ||
+	if (!knows_author(o, &a->envelope) ||
 	    strcmp(a->envelope.outer->addressee, o->config.authority) != 0) {
-		answer(o, o->link, number, ERR_LATER);
+		answer(o, o->session_number, number, ERR_LATER);
 		envelope_release(&a->envelope);
 		free(a);
 		return;
@@ -549,7 +728,7 @@ ask_chunks(struct office *o, struct pull *p)
 struct complete_job {
 	struct job job;
 	struct office *office;
-	struct link *link;
+	uint64_t session;
 	uint32_t number;
 	struct envelope envelope;
 	uint8_t digest[DIGEST_BYTES];
@@ -572,9 +751,9 @@ complete_done(struct job *j, enum err result)
 {
 	struct complete_job *c = (struct complete_job *)j;
 
-	answer(c->office, c->link, c->number, result);
+	answer(c->office, c->session, c->number, result);
 	if (result == OK)
-		open_envelope(c->office, &c->envelope, c->digest, c->stored_ms);
+		open_envelope(c->office, &c->envelope, c->digest, c->stored_ms, false);
 	envelope_release(&c->envelope);
 	free(c);
 }
@@ -592,7 +771,7 @@ continue_pull(struct office *o, struct pull *p)
 	c = xalloc(sizeof(*c));
 	*c = (struct complete_job){ .job = { complete_run, complete_done, OK, NULL },
 		.office = o,
-		.link = o->link,
+		.session = o->session_number,
 		.number = p->number,
 		.envelope = p->envelope,
 		.stored_ms = (int64_t)p->stored_ms,
@@ -646,7 +825,7 @@ struct chunk_job {
 	struct job job;
 	struct office *office;
 	uint8_t digest[DIGEST_BYTES]; /* of the envelope it is for */
-	struct link *link;
+	uint64_t session;
 	struct id handle;
 	uint32_t index;
 	struct buffer data;
@@ -675,14 +854,14 @@ chunk_done(struct job *j, enum err result)
 {
 	struct chunk_job *c = (struct chunk_job *)j;
 	struct office *o = c->office;
-	struct pull *p = c->link == o->link ? find_pull(o, c->digest) : NULL;
+	struct pull *p = c->session == o->session_number ? find_pull(o, c->digest) : NULL;
 
 	if (p != NULL) {
 		p->writing--;
 		if (result == OK) {
 			continue_pull(o, p);
 		} else {
-			answer(o, o->link, p->number, result);
+			answer(o, o->session_number, p->number, result);
 			pull_free(o, p);
 		}
 	}
@@ -721,7 +900,7 @@ receive_chunk(struct office *o, const Citex__Chunk *c)
 	if (c->data.len == 0 ||
 	    chunk_check(part, c->index, bytes_of_pb(c->data), path, c->n_path) != OK) {
 		log_event(LEVEL_WARNING, "chunk-not-taken", LOG_NUM("index", c->index));
-		answer(o, o->link, p->number, ERR_LATER);
+		answer(o, o->session_number, p->number, ERR_LATER);
 		pull_free(o, p);
 		continue_idle(o);
 		return;
@@ -730,7 +909,7 @@ receive_chunk(struct office *o, const Citex__Chunk *c)
 	j = xalloc(sizeof(*j));
 	*j = (struct chunk_job){ .job = { chunk_run, chunk_done, OK, NULL },
 		.office = o,
-		.link = o->link,
+		.session = o->session_number,
 		.index = c->index };
 	memcpy(j->digest, p->digest, DIGEST_BYTES);
 	memcpy(j->handle.at, c->root.data, ID_BYTES);
@@ -757,45 +936,25 @@ struct reopening {
 	bool found;
 };
 
-struct first_left {
-	struct reopening *r;
-	struct txn *txn;
-};
-
-static bool
-take_first_complete(void *arg, const uint8_t digest[DIGEST_BYTES])
-{
-	struct first_left *f = arg;
-	Citex__BookArrived *a = NULL;
-
-	if (book_arrived(f->r->office->book, f->txn, digest, &a) != OK)
-		return true;
-	if (a->complete && envelope_parse(bytes_of_pb(a->packed), &f->r->envelope) == OK) {
-		memcpy(f->r->digest, digest, DIGEST_BYTES);
-		f->r->stored_ms = (int64_t)a->stored;
-		f->r->attempts = a->attempts;
-		f->r->found = true;
-	}
-	proto_free(&a->base);
-	return !f->r->found;
-}
-
 /* Count the attempt on disk before it is made. */
 static enum err
 reopen_run(struct job *j, struct txn *t)
 {
 	struct reopening *r = (struct reopening *)j;
-	struct first_left f = { r, t };
+	struct book *b = r->office->book;
 	Citex__BookArrived *a = NULL;
-	enum err e = book_each_arrived(r->office->book, t, take_first_complete, &f);
+	enum err e = book_arrived(b, t, r->digest, &a);
 
-	if (e != OK || !r->found)
-		return e;
-	e = book_arrived(r->office->book, t, r->digest, &a);
 	if (e != OK)
-		return e;
+		return e == ERR_NOT_FOUND ? OK : e;
+	r->stored_ms = (int64_t)a->stored;
+	r->attempts = a->attempts;
+	envelope_release(&r->envelope);
+	e = envelope_parse(bytes_of_pb(a->packed), &r->envelope);
+	r->found = e == OK;
 	a->attempts++;
-	e = book_put_arrived(r->office->book, t, r->digest, a);
+	if (e == OK)
+		e = book_put_arrived(b, t, r->digest, a);
 	proto_free(&a->base);
 	return e;
 }
@@ -809,6 +968,8 @@ give_up(struct reopening *r)
 
 	x->office = o;
 	memcpy(x->digest, r->digest, DIGEST_BYTES);
+	x->from_left = true;
+	x->stored_ms = r->stored_ms;
 	x->now = loop_now(o->loop);
 	x->work.directory = directory_ref(o->directory);
 	x->work.envelope = r->envelope;
@@ -824,12 +985,17 @@ reopen_done(struct job *j, enum err result)
 	struct reopening *r = (struct reopening *)j;
 	struct office *o = r->office;
 
-	if (result != OK || !r->found)
+	if (result != OK) {
+		buffer_add(&o->left, BYTES_OF(r->digest));
 		o->reopening = false;
-	else if (r->attempts >= OPEN_ATTEMPTS_MAX)
+	} else if (!r->found) { /* was done with */
+		o->reopening = false;
+		reopen_next(o);
+	} else if (r->attempts >= OPEN_ATTEMPTS_MAX) {
 		give_up(r);
-	else
-		open_envelope(o, &r->envelope, r->digest, r->stored_ms);
+	} else {
+		open_envelope(o, &r->envelope, r->digest, r->stored_ms, true);
+	}
 	envelope_release(&r->envelope);
 	free(r);
 }
@@ -839,35 +1005,68 @@ reopen_next(struct office *o)
 {
 	struct reopening *r;
 
-	if (!o->reopening || o->closing || o->directory == NULL)
+	if (o->reopening || o->closing || o->directory == NULL || o->left.len < DIGEST_BYTES)
 		return;
 	r = xalloc(sizeof(*r));
 	*r = (struct reopening){ .job = { reopen_run, reopen_done, OK, NULL }, .office = o };
+	memcpy(r->digest, o->left.at, DIGEST_BYTES);
+	buffer_cut_front(&o->left, DIGEST_BYTES);
+	o->reopening = true;
 	office_submit_job(o, &r->job);
+}
+
+struct leftover {
+	struct office *office;
+	struct txn *txn;
+};
+
+static bool
+add_leftover(void *arg, const uint8_t digest[DIGEST_BYTES])
+{
+	struct leftover *l = arg;
+	Citex__BookArrived *a = NULL;
+
+	if (book_arrived(l->office->book, l->txn, digest, &a) != OK)
+		return true;
+	if (a->complete)
+		buffer_add(&l->office->left, (struct bytes){ digest, DIGEST_BYTES });
+	proto_free(&a->base);
+	return true;
 }
 
 enum err
 receive_open(struct office *o)
 {
-	o->reopening = true;
+	CLEANUP(store_end_drop) struct txn *t = NULL;
+	struct leftover l = { o, NULL };
+	enum err e = store_read(o->store, &t);
+
+	l.txn = t;
+	if (e == OK)
+		e = book_each_arrived(o->book, t, add_leftover, &l);
 	reopen_next(o);
-	return OK;
+	return e;
 }
 
 void
 receive_close(struct office *o)
 {
 	receive_link_lost(o);
+	buffer_release(&o->left);
 }
 
 void
 receive_directory_changed(struct office *o)
 {
 	/* what could not be opened or sealed for want of a directory */
-	if (!o->reopening)
-		o->reopening = true;
-	reopen_next(o);
+	receive_again(o);
 	send_seal_waiting(o);
+}
+
+void
+receive_again(struct office *o)
+{
+	reopen_next(o);
 }
 
 /* --- officers' acts on what came --- */
@@ -960,7 +1159,7 @@ struct quarantine_job {
 	struct id envelope;
 	bool retry;
 	char *officer;
-	int64_t now_ms;
+	int64_t now_ms, stored_ms;
 	struct envelope opened;
 	office_done *done;
 	void *arg;
@@ -976,12 +1175,15 @@ quarantine_run(struct job *j, struct txn *t)
 	enum err e = book_quarantined(b, t, q->envelope, &was);
 
 	if (e == OK && q->retry) {
+		/* the clock began when our node stored it, as its author counts */
+		q->stored_ms = was->stored != 0 ? (int64_t)was->stored : q->now_ms;
+		envelope_release(&q->opened);
 		e = envelope_parse(bytes_of_pb(was->packed), &q->opened);
 		if (e == OK)
 			e = book_del_receipt(b, t, q->opened.digest);
 		if (e == OK || e == ERR_NOT_FOUND)
-			e = put_arrived(
-			    q->office, t, &q->opened, q->opened.digest, true, q->now_ms, q->now_ms);
+			e = put_arrived(q->office, t, &q->opened, q->opened.digest, true,
+			    q->stored_ms, q->now_ms);
 	}
 	proto_free((ProtobufCMessage *)was);
 	if (e == OK)
@@ -1000,7 +1202,7 @@ quarantine_done(struct job *j, enum err result)
 	if (result == OK && q->retry && q->office->directory != NULL) {
 		uint8_t digest[DIGEST_BYTES];
 		memcpy(digest, q->opened.digest, DIGEST_BYTES);
-		open_envelope(q->office, &q->opened, digest, q->now_ms);
+		open_envelope(q->office, &q->opened, digest, q->stored_ms, false);
 	}
 	q->done(q->arg, result, "");
 	envelope_release(&q->opened);

@@ -527,6 +527,8 @@ submit_run(struct job *j, struct txn *t)
 		    "the disk of this office is nearly full: nothing new is accepted until there "
 		    "is room");
 	e = book_audit_head(b, t, &s->content->audit_count, head);
+	free(s->content->audit_head.data); /* a batch that was dropped runs once more */
+	s->content->audit_head = (ProtobufCBinaryData){ 0, NULL };
 	if (e == OK && s->content->audit_count > 0)
 		set_bytes(&s->content->audit_head, BYTES_OF(head));
 	if (e == OK)
@@ -763,12 +765,30 @@ struct sealing {
 	struct office *office;
 	struct id id;
 	unsigned *indexes; /* of the addressees */
+	size_t left; /* addressees without a key to seal to: later */
 	Citex__BookMessage *message;
+	struct sealing *next; /* under way */
 };
+
+static bool
+is_being_sealed(const struct office *o, struct id id)
+{
+	const struct sealing *s = o->sealings;
+
+	while (s != NULL && !id_equal(s->id, id))
+		s = s->next;
+	return s != NULL;
+}
 
 static void
 sealing_free(struct sealing *s)
 {
+	struct sealing **at = &s->office->sealings;
+
+	while (*at != NULL && *at != s)
+		at = &(*at)->next;
+	if (*at == s)
+		*at = s->next;
 	for (size_t i = 0; i < s->work.to_count; i++) {
 		buffer_release(&s->work.to[i].packed);
 		free((void *)(uintptr_t)s->work.to[i].authority);
@@ -835,7 +855,8 @@ sealed_run(struct job *j, struct txn *t)
 	proto_wipe((ProtobufCMessage *)m);
 	for (size_t i = 0; e == OK && i < s->work.to_count; i++)
 		e = write_sealed(s, t, i);
-	return e == OK ? book_unmark(s->office->book, t, LIST_UNSEALED, s->id) : e;
+	/* who has no key yet is sealed to when a directory brings one */
+	return e == OK && s->left == 0 ? book_unmark(s->office->book, t, LIST_UNSEALED, s->id) : e;
 }
 
 static void
@@ -900,6 +921,7 @@ gather_addressees(struct sealing *s, struct txn *t)
 			to->sequence = a->sequence;
 			s->indexes[s->work.to_count++] = (unsigned)i;
 		} else if (needs_envelope(a)) {
+			s->left++;
 			log_event(
 			    LEVEL_WARNING, "no-sealing-key", LOG_TEXT("authority", a->authority));
 		}
@@ -934,11 +956,13 @@ seal_message(struct office *o, struct id id)
 	struct sealing *s;
 	enum err e;
 
-	if (o->directory == NULL)
-		return; /* receive_directory_changed() comes back */
+	if (o->directory == NULL || is_being_sealed(o, id))
+		return; /* send_seal_waiting() comes back */
 	s = xalloc(sizeof(*s));
 	s->office = o;
 	s->id = id;
+	s->next = o->sealings;
+	o->sealings = s;
 	s->work.done = sealing_worked;
 	s->work.directory = directory_ref(o->directory);
 	s->work.incarnation = book_incarnation(o->book);
@@ -1255,14 +1279,15 @@ struct slip_job {
 	struct id message;
 	char authority[AUTHORITY_MAX_BYTES + 1];
 	bool changed, ended;
-	struct link *link; /* whose offer it was */
+	uint64_t session; /* whose offer it was */
 };
 
 static int
 rank(Citex__SlipType type)
 {
-	/* a valid receipt outranks `expired' (docs/protocol.md, 5) */
-	static const int ranks[] = { 0, 2, 3, 4, 5, 6, 1 };
+	/* a valid receipt outranks `expired' (docs/protocol.md, 5); and one that came after a
+	 * refusal, which an officer there had looked at again */
+	static const int ranks[] = { 0, 2, 3, 5, 6, 4, 1 };
 
 	return (unsigned)type < sizeof(ranks) / sizeof(*ranks) ? ranks[type] : 0;
 }
@@ -1274,8 +1299,7 @@ apply_slip(Citex__BookAddressee *a, const Citex__SlipBody *b)
 		a->stored = b->time;
 	if (b->type == CITEX__SLIP_TYPE__SLIP_OPENED && a->opened == 0)
 		a->opened = b->time;
-	if (rank(b->type) <= rank(a->reached) ||
-	    (a->opened != 0 && b->type == CITEX__SLIP_TYPE__SLIP_REFUSED))
+	if (rank(b->type) <= rank(a->reached))
 		return;
 	a->reached = b->type;
 	a->since = b->time;
@@ -1387,7 +1411,7 @@ slip_done(struct job *j, enum err result)
 	struct event ev = { .type = EVENT_COMMITTED, .number = s->number, .result = result };
 	char text[ID_TEXT_BYTES];
 
-	if (s->link == o->link)
+	if (s->session == o->session_number)
 		mail_event(o, &ev);
 	if (result == OK && s->changed) {
 		id_print(s->message, text);
@@ -1410,7 +1434,7 @@ send_slip_arrived(struct office *o, uint32_t number, Citex__Slip *pb)
 	*s = (struct slip_job){ .job = { slip_run, slip_done, OK, NULL },
 		.office = o,
 		.number = number,
-		.link = o->link };
+		.session = o->session_number };
 	proto_pack(&pb->base, &s->packed);
 	e = slip_take(pb, &s->slip);
 	if (e != OK)

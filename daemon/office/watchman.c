@@ -100,6 +100,8 @@ look(void *arg)
 		log_event(
 		    LEVEL_ERROR, "clocks-unreadable", LOG_TEXT("authority", o->config.authority));
 	store_end(l.txn);
+	receive_again(o);
+	send_seal_waiting(o);
 	if (loop_now(o->loop).mono_ms >= o->reoffer_ms) {
 		/* no `opened' for a day: a relay that lost its disk is refilled, a receipt that was
 		 * lost comes again */
