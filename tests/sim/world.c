@@ -96,7 +96,8 @@ struct tls_name {
 
 static struct {
 	bool begun, calm;
-	uint64_t chance[2];
+	uint64_t chance[2]; /* for what happens */
+	uint64_t bytes[2]; /* for OpenSSL: how much it takes does not change what happens */
 	int64_t mono_ms;
 	uint64_t order, trace;
 	unsigned crash_per_mille, cut_per_mille;
@@ -124,14 +125,20 @@ fault_words(enum fault f)
 
 /* xoroshiro128+: enough for tests, the same everywhere */
 static uint64_t
-next_chance(void)
+next_of(uint64_t stream[2])
 {
-	uint64_t a = world.chance[0], b = world.chance[1], sum = a + b;
+	uint64_t a = stream[0], b = stream[1], sum = a + b;
 
 	b ^= a;
-	world.chance[0] = ((a << 24) | (a >> 40)) ^ b ^ (b << 16);
-	world.chance[1] = (b << 37) | (b >> 27);
+	stream[0] = ((a << 24) | (a >> 40)) ^ b ^ (b << 16);
+	stream[1] = (b << 37) | (b >> 27);
 	return sum;
+}
+
+static uint64_t
+next_chance(void)
+{
+	return next_of(world.chance);
 }
 
 uint64_t
@@ -154,7 +161,7 @@ static int
 rand_bytes(unsigned char *out, int len)
 {
 	for (int i = 0; i < len; i++)
-		out[i] = (unsigned char)(next_chance() >> 23);
+		out[i] = (unsigned char)(next_of(world.bytes) >> 23);
 	return 1;
 }
 
@@ -1207,8 +1214,12 @@ world_begin(uint64_t seed)
 	world.begun = true;
 	world.chance[0] = seed * 0x9e3779b97f4a7c15ULL + 1;
 	world.chance[1] = ~seed;
-	for (int i = 0; i < 16; i++)
+	world.bytes[0] = ~world.chance[0];
+	world.bytes[1] = world.chance[1] ^ 0x5555;
+	for (int i = 0; i < 16; i++) {
 		(void)next_chance();
+		(void)next_of(world.bytes);
+	}
 	world.mono_ms = 1000;
 	world.next_number = 1000;
 	world.trace = 14695981039346656037ULL;
