@@ -163,7 +163,7 @@ run(enum err (*fn)(struct call *c), const struct option_row *options, const char
 {
 	struct call c = { 0 };
 	struct result r = { 0 };
-	char *copy[32] = { (char *)(uintptr_t) "citex" };
+	char *copy[64] = { (char *)(uintptr_t) "citex" };
 	int argc = 1;
 	FILE *file = tmpfile();
 	pthread_mutex_lock(&asked_lock);
@@ -398,6 +398,27 @@ test_empty_attachment_is_one_piece(void **state)
 	assert_int_equal(asked_count, 2);
 	assert_int_equal(asked[0]->put->data.len, 0);
 	result_free(&r);
+}
+
+/* ATTACHMENTS_MAX, and one more. */
+static void
+test_a_message_has_sixteen_attachments_and_no_more(void **state)
+{
+	(void)state;
+	make_file("small", 3);
+	for (size_t n = ATTACHMENTS_MAX; n <= ATTACHMENTS_MAX + 1; n++) {
+		const char *argv[2 * (ATTACHMENTS_MAX + 1) + 6] = { "gb.ma", "--permit-number", "1",
+			"--reason", "routine" };
+		char path[128];
+		snprintf(path, sizeof(path), "%s/small", work);
+		for (size_t i = 0; i < n; i++) {
+			argv[5 + 2 * i] = "--attach";
+			argv[6 + 2 * i] = path;
+		}
+		struct result r = run(cmd_send, send_options, "ask", answer_submitted, argv);
+		assert_int_equal(r.err, n == ATTACHMENTS_MAX ? OK : ERR_TOO_MANY);
+		result_free(&r);
+	}
 }
 
 static void
@@ -708,6 +729,7 @@ main(void)
 		cmocka_unit_test(test_show_draws_the_frame_and_marks_the_text),
 		cmocka_unit_test(test_ask_puts_attachments_in_pieces_and_prints_the_id),
 		cmocka_unit_test(test_empty_attachment_is_one_piece),
+		cmocka_unit_test(test_a_message_has_sixteen_attachments_and_no_more),
 		cmocka_unit_test(test_sending_is_refused_before_anybody_is_asked),
 		cmocka_unit_test(test_answer_goes_to_the_message_and_its_author),
 		cmocka_unit_test(test_save_makes_the_folder_and_keeps_names_apart),
