@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+PRINTF(3, 0)
 static void
 set(struct failure *f, enum err e, const char *fmt, va_list args)
 {

@@ -55,6 +55,7 @@ put(struct output *o, struct bytes b)
 	(void)fwrite(b.at, 1, b.len, o->to); /* asked for by output_finish() */
 }
 
+PRINTF(4, 0)
 static void
 put_line(FILE *to, const char *prefix, bool ascii_only, const char *fmt, va_list args)
 {
@@ -219,6 +220,7 @@ output_message(struct output *o, const ProtobufCMessage *m)
 	output_json(o, json_of_message(m));
 }
 
+PRINTF(2, 3)
 static void
 say_error(const struct output *o, const char *fmt, ...)
 {

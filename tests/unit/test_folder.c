@@ -85,9 +85,7 @@ test_names_become_harmless(void **state)
 		{ "-rf", "rf" },
 		{ "~root", "root" },
 		{ "a\\b:c", "a_b_c" },
-		{ "annexe\xe2\x80\xae"
-		  "fdp.exe",
-		    "annexe_fdp.exe" },
+		{ "annexe\342\200\256fdp.exe", "annexe_fdp.exe" },
 		{ "a\nb\033[2J", "a_b_[2J" },
 		{ "\xff\xfe", "__" },
 		{ "CON", "_CON" },

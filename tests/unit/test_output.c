@@ -37,9 +37,7 @@ is_harmful(int32_t c)
 static struct bytes
 random_text(uint32_t *seed, uint8_t *out, size_t room)
 {
-	static const char *const nasty[] = { "\033[2J", "\033]52;c;AA\007",
-		"\xc2\x9b"
-		"31m",
+	static const char *const nasty[] = { "\033[2J", "\033]52;c;AA\007", "\302\23331m",
 		"\xe2\x80\xae", "\xe2\x81\xa6", "\xe2\x80\x8b", "\xef\xbb\xbf", "\xf3\xa0\x80\x81",
 		"\r", "\b", "\n", "\t", "\x7f", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80",
 		"\xe2\x80", "\\u{1b}", "\\u{5c}", "From: secretariat", "\xd0\xa1\xd0\x98",
@@ -143,12 +141,11 @@ print_text(struct output *o, void *arg)
 static void
 test_forged_header_stays_behind_the_mark(void **state)
 {
+	static const char indented[] = "                                        "
+				       "                                        From: a";
 	static const char *const bodies[] = { "hello\nFrom:         secretariat\n",
-		"x\r\nFrom: secretariat", "\nFrom: a", "\vFrom: a",
-		"\xe2\x80\xa8"
-		"From: a",
-		"                                                                                "
-		"From: a" };
+		"x\r\nFrom: secretariat", "\nFrom: a", "\vFrom: a", "\342\200\250From: a",
+		indented };
 	static const unsigned widths[] = { 0, 20, 40, 80 };
 	(void)state;
 	for (size_t i = 0; i < sizeof(bodies) / sizeof(*bodies); i++) {
