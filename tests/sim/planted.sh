@@ -4,7 +4,7 @@
 # copy of the tree; the simulator must find it within 600 seeds.
 set -eu
 here=$(pwd)
-source=$(cd "$srcdir" && pwd)
+source=$(cd "${srcdir:?}" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 passed=0 failed=0
@@ -12,7 +12,8 @@ for patch in "$source"/tests/sim/planted/*.patch; do
 	name=$(basename "$patch" .patch)
 	rm -rf "$work/src"
 	mkdir "$work/src"
-	(cd "$source" && tar cf - --exclude=./build --exclude='./build-[a-z]*n' --exclude=./.git .) | (cd "$work/src" && tar xf -)
+	(cd "$source" && tar cf - --exclude=./build --exclude=./build-asan --exclude=./build-clang \
+		--exclude=./build-tsan --exclude=./.git .) | (cd "$work/src" && tar xf -)
 	patch -s -d "$work/src" -p1 <"$patch"
 	mkdir -p "$work/build"
 	(cd "$work/build" && { [ -f Makefile ] || "$work/src/configure" --quiet CFLAGS='-O1'; } &&
