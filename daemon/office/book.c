@@ -933,6 +933,7 @@ struct audit_walk {
 	void *arg;
 	uint64_t count;
 	uint8_t head[DIGEST_BYTES];
+	bool stopped; /* by FN */
 	enum err err;
 };
 
@@ -942,7 +943,6 @@ on_audit_row(void *arg, struct bytes key, struct bytes sealed)
 	struct audit_walk *w = arg;
 	CLEANUP(buffer_wipe) struct buffer packed = { 0 };
 	Citex__BookAudit *a = NULL;
-	bool more = true;
 
 	w->err = open_value(w->book, T_AUDIT, key, sealed, &packed);
 	if (w->err == OK)
@@ -955,9 +955,9 @@ on_audit_row(void *arg, struct bytes key, struct bytes sealed)
 	w->count = a->count;
 	audit_digest(a, w->head);
 	if (w->err == OK && w->fn != NULL)
-		more = w->fn(w->arg, a);
+		w->stopped = !w->fn(w->arg, a);
 	proto_free(&a->base);
-	return w->err == OK && more;
+	return w->err == OK && !w->stopped;
 }
 
 enum err
@@ -972,7 +972,7 @@ book_audit_walk(struct book *b, struct txn *t, book_audit_fn *fn, void *arg)
 		e = w.err;
 	if (e == OK)
 		e = book_audit_head(b, t, &count, head);
-	if (e != OK || fn != NULL)
+	if (e != OK || w.stopped)
 		return e;
 	return count == w.count && memcmp(head, w.head, DIGEST_BYTES) == 0 ? OK : ERR_CORRUPT;
 }

@@ -137,7 +137,7 @@ enum err book_audit(struct book *b, struct txn *t, int64_t now_ms, const char *o
 enum err book_audit_head(struct book *b, struct txn *t, uint64_t *count, uint8_t head[DIGEST_BYTES])
     MUST_CHECK;
 /* Walk the chain from the first entry: ERR_CORRUPT when an entry is altered, missing or out of
- * order. FN may be NULL. */
+ * order, or the last are gone. FN may be NULL; when it stops the walk, the rest is not judged. */
 typedef bool book_audit_fn(void *arg, const Citex__BookAudit *a);
 enum err book_audit_walk(struct book *b, struct txn *t, book_audit_fn *fn, void *arg) MUST_CHECK;
 
