@@ -308,6 +308,7 @@ sign_drafts(struct spool *s, struct txn *t, size_t first, size_t n)
 	enum err e;
 
 	memset(packed, 0, sizeof(packed));
+	memset(drafts, 0, sizeof(drafts)); /* gcc with sanitizers does not see that n > 0 */
 	for (size_t i = 0; i < n; i++) {
 		struct spool_draft *d = &s->drafts[first + i];
 		drafts[i] = d->slip;
