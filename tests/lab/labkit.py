@@ -277,7 +277,8 @@ class Lab:
                 s.connect(self.path("run", f"office-{authority}.sock"))
             except OSError:
                 return False
-        return self.citex(authority, "status", check=False).returncode == 0
+        status = self.citex(authority, "status", "--json", check=False)
+        return status.returncode == 0 and json.loads(status.stdout)["directory"] > 0
 
     def stop(self, node, role=None):
         if role:

@@ -248,8 +248,10 @@ on_event(void *arg, Citex__Event *e)
 			failed("an `opened' came home for what is not on the addressee's disk");
 	}
 	w->home_stored = w->home_stored || strcmp(e->state, "stored") == 0;
-	if (strcmp(e->state, "refused") == 0 || strcmp(e->state, "expired") == 0)
+	if (strcmp(e->state, "refused") == 0 || strcmp(e->state, "expired") == 0) {
+		printf("%s of %s to %s\n", e->state, o->authority, e->authority);
 		failed("a good message was refused");
+	}
 }
 
 static void
@@ -292,6 +294,8 @@ make_office(struct sim_office *o)
 	if (o->store_key.at == NULL && secret_init(&o->store_key, 32) != OK)
 		failed("no memory");
 	o->machine = machine_new(o->authority, boot_office, office_died, o);
+	/* three deaths while one envelope is being opened make it poison, by design */
+	machine_deaths_max(o->machine, OPEN_ATTEMPTS_MAX - 1);
 	o->config = (struct office_config){ .authority = o->authority,
 		.node = o->node,
 		.signing = &o->signing,
@@ -438,7 +442,7 @@ storm(void)
 		let_officers_work();
 		if (world_chance(400) == 0) {
 			struct machine *m = any_machine();
-			if (machine_is_up(m)) {
+			if (machine_is_up(m) && machine_may_die(m)) {
 				faults_used[FAULT_CRASH_ANY]++;
 				machine_crash(m);
 			}

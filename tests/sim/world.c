@@ -4,6 +4,7 @@
  * pages are LMDB's matter and tested there. */
 #include "tests/sim/world.h"
 
+#include <limits.h>
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,6 +48,7 @@ struct machine {
 	struct sim_disk *disk;
 	bool cut;
 	bool doomed;
+	unsigned deaths, deaths_max;
 	int64_t utc_offset_ms;
 	struct machine *next;
 };
@@ -552,7 +554,7 @@ commit_jobs(struct committer *c, struct job *jobs)
 		j->result = j->run(j, t);
 	if (c->hooks.batch_end != NULL)
 		e = c->hooks.batch_end(c->hooks.arg, t);
-	if (e == OK && c->loop->machine != NULL &&
+	if (e == OK && c->loop->machine != NULL && machine_may_die(c->loop->machine) &&
 	    happens(world.crash_per_mille, FAULT_CRASH_BEFORE_COMMIT)) {
 		c->loop->machine->doomed = true;
 		e = ERR_FAULT;
@@ -584,7 +586,8 @@ committer_batch(void *arg)
 			j->result = ERR_STORE_FULL;
 	}
 	c->committed = jobs;
-	if (c->loop->machine != NULL && happens(world.crash_per_mille, FAULT_CRASH_AFTER_COMMIT)) {
+	if (c->loop->machine != NULL && machine_may_die(c->loop->machine) &&
+	    happens(world.crash_per_mille, FAULT_CRASH_AFTER_COMMIT)) {
 		c->loop->machine->doomed = true;
 		return;
 	}
@@ -1055,6 +1058,7 @@ machine_new(const char *name, void (*boot)(void *arg, struct machine *m),
 	m->boot = boot;
 	m->crashed = crashed;
 	m->arg = arg;
+	m->deaths_max = UINT_MAX;
 	m->disk = sim_disk_new(64 * MIB);
 	m->next = world.machines;
 	world.machines = m;
@@ -1071,6 +1075,18 @@ struct sim_disk *
 machine_disk(struct machine *m)
 {
 	return m->disk;
+}
+
+void
+machine_deaths_max(struct machine *m, unsigned max)
+{
+	m->deaths_max = max;
+}
+
+bool
+machine_may_die(const struct machine *m)
+{
+	return m->deaths < m->deaths_max;
 }
 
 bool
@@ -1101,6 +1117,7 @@ machine_crash(struct machine *m)
 {
 	if (m->loop == NULL)
 		return;
+	m->deaths++;
 	m->doomed = true; /* committer_free() must not commit */
 	sim_disk_crash(m->disk);
 	m->loop->dead = true;

@@ -54,6 +54,10 @@ struct sim_disk *machine_disk(struct machine *m);
 bool machine_is_up(const struct machine *m);
 /* Boots M (again): a new loop, BOOT is called. */
 void machine_boot(struct machine *m);
+/* M dies at most MAX times by the world's own decision; without it there is no limit. */
+void machine_deaths_max(struct machine *m, unsigned max);
+/* Would the world let it die once more? */
+bool machine_may_die(const struct machine *m);
 /* M dies now (between events). */
 void machine_crash(struct machine *m);
 /* Chance of dying at one commit, in 1/1000. */
