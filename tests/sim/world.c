@@ -105,6 +105,8 @@ static struct {
 	unsigned crash_per_mille, cut_per_mille;
 	struct happening *heap;
 	size_t count, room;
+	struct happening *dropped; /* of dead machines: what they hold is freed at the end */
+	size_t dropped_count, dropped_room;
 	struct loop *loops;
 	struct timer *timers;
 	struct machine *machines;
@@ -248,6 +250,16 @@ crash_the_doomed(void)
 	}
 }
 
+static void
+drop(struct happening h)
+{
+	if (world.dropped_count == world.dropped_room) {
+		world.dropped_room = world.dropped_room == 0 ? 64 : world.dropped_room * 2;
+		world.dropped = xgrow(world.dropped, world.dropped_room, sizeof(*world.dropped));
+	}
+	world.dropped[world.dropped_count++] = h;
+}
+
 bool
 world_step(int64_t until_ms)
 {
@@ -260,8 +272,10 @@ world_step(int64_t until_ms)
 		world.mono_ms = h.at_ms;
 	if (h.timer != NULL && (h.timer->freed || h.timer->generation != h.generation))
 		return true;
-	if (h.loop != NULL && h.loop->dead)
+	if (h.loop != NULL && h.loop->dead) {
+		drop(h);
 		return true;
+	}
 	trace(h.order);
 	h.fn(h.arg);
 	crash_the_doomed();
@@ -723,6 +737,19 @@ cut(struct link *x)
 }
 
 static void
+hand_out_frames(struct link *x)
+{
+	struct bytes frame;
+
+	while (!x->closed && !x->paused && x->opened && frame_next(&x->in, &frame) == OK)
+		x->events->frame(x->arg, x, frame);
+	if (!x->closed && x->in.err != OK) {
+		part(x, ERR_CLOSED);
+		end_later(x, x->in.err, 0);
+	}
+}
+
+static void
 link_opens(void *arg)
 {
 	struct link *x = arg;
@@ -744,6 +771,7 @@ link_opens(void *arg)
 	}
 	x->opened = true;
 	x->events->opened(x->arg, x, name);
+	hand_out_frames(x); /* the other end may have been open before this one, and spoken */
 }
 
 struct dialling {
@@ -875,19 +903,6 @@ struct flight {
 	uint8_t *at;
 	size_t len;
 };
-
-static void
-hand_out_frames(struct link *x)
-{
-	struct bytes frame;
-
-	while (!x->closed && !x->paused && x->opened && frame_next(&x->in, &frame) == OK)
-		x->events->frame(x->arg, x, frame);
-	if (!x->closed && x->in.err != OK) {
-		part(x, ERR_CLOSED);
-		end_later(x, x->in.err, 0);
-	}
-}
 
 static void
 flight_lands(void *arg)
@@ -1205,9 +1220,11 @@ world_end(void)
 {
 	if (!world.begun)
 		return;
+	while (world.count > 0)
+		drop(pop());
 	/* What still flies or ends holds memory of its own. */
-	while (world.count > 0) {
-		struct happening h = pop();
+	while (world.dropped_count > 0) {
+		struct happening h = world.dropped[--world.dropped_count];
 		if (h.fn == flight_lands)
 			free(((struct flight *)h.arg)->at);
 		if (h.fn == flight_lands || h.fn == link_ends || h.fn == dial_arrives ||
@@ -1221,6 +1238,7 @@ world_end(void)
 	FREE_LIST(loop, world.loops, );
 	FREE_LIST(tls_name, world.tls_names, );
 	free(world.heap);
+	free(world.dropped);
 	memset(&world, 0, sizeof(world));
 }
 
