@@ -26,25 +26,38 @@ parcel_chunk(const struct parcel_part *p, uint32_t index, struct buffer *out)
 		at[i] = (uint8_t)(p->seed + index * 7 + i);
 }
 
-static struct merkle *
+/* Trees are asked for again and again; each is made once. */
+static struct tree {
+	struct parcel_part part;
+	struct merkle *merkle;
+	struct tree *next;
+} * trees;
+
+static const struct merkle *
 tree_of(const struct parcel_part *p)
 {
-	struct merkle *m = merkle_new();
+	struct tree *t = trees;
 
+	while (t != NULL &&
+	    (t->part.seed != p->seed || t->part.count != p->count || t->part.last != p->last))
+		t = t->next;
+	if (t != NULL)
+		return t->merkle;
+	t = xalloc(sizeof(*t));
+	*t = (struct tree){ *p, merkle_new(), trees };
+	trees = t;
 	for (uint32_t i = 0; i < p->count; i++) {
 		CLEANUP(buffer_release) struct buffer chunk = { 0 };
 		parcel_chunk(p, i, &chunk);
-		merkle_add(m, buffer_bytes(&chunk));
+		merkle_add(t->merkle, buffer_bytes(&chunk));
 	}
-	return m;
+	return t->merkle;
 }
 
 void
 parcel_root(const struct parcel_part *p, uint8_t root[DIGEST_BYTES])
 {
-	CLEANUP(merkle_drop) struct merkle *m = tree_of(p);
-
-	merkle_root(m, root);
+	merkle_root(tree_of(p), root);
 }
 
 static ProtobufCBinaryData
@@ -56,7 +69,7 @@ owned(struct bytes b)
 Citex__Chunk *
 parcel_pb(const struct parcel_part *p, uint32_t index)
 {
-	CLEANUP(merkle_drop) struct merkle *m = tree_of(p);
+	const struct merkle *m = tree_of(p);
 	CLEANUP(buffer_release) struct buffer data = { 0 };
 	uint8_t root[DIGEST_BYTES], path[MERKLE_PATH_MAX][DIGEST_BYTES];
 	Citex__Chunk *c = xalloc(sizeof(*c));
@@ -145,6 +158,12 @@ parcels_forget(void)
 		struct made *gone = made;
 		made = gone->next;
 		buffer_release(&gone->packed);
+		free(gone);
+	}
+	while (trees != NULL) {
+		struct tree *gone = trees;
+		trees = gone->next;
+		merkle_free(gone->merkle);
 		free(gone);
 	}
 }

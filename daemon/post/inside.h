@@ -96,7 +96,7 @@ struct flight {
 	struct lane *lane;
 	enum lane_class class;
 	uint64_t ticket;
-	struct id envelope_id; /* zero: a slip */
+	struct id envelope_id;
 	char author[AUTHORITY_MAX_BYTES + 1];
 	struct spool_part *parts; /* owned */
 	size_t part_count;

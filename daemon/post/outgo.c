@@ -134,7 +134,7 @@ tell_flight(struct conn *c, struct flight *f, enum err reason, int64_t next_utc_
 	struct now now = loop_now(c->post->loop);
 
 	f->told_ms = now.mono_ms;
-	if (c->kind != CONN_PEER || id_is_zero(f->envelope_id))
+	if (c->kind != CONN_PEER || f->class == LANE_SLIPS)
 		return;
 	tell_author(c->post,
 	    &(struct word){
@@ -250,9 +250,9 @@ fill_flight(struct flight *f, struct lane *l, enum lane_class class, const struc
 {
 	*f = (struct flight){ .used = true, .lane = l, .class = class };
 	f->ticket = e->item.ticket;
+	f->envelope_id = e->item.envelope_id;
 	if (class == LANE_SLIPS)
 		return;
-	f->envelope_id = e->item.envelope_id;
 	memcpy(f->author, e->item.author, sizeof(f->author));
 	f->bytes_total = e->item.bytes;
 	f->part_count = e->part_count;
@@ -397,16 +397,15 @@ void
 outgo_taken(struct conn *c, uint64_t token)
 {
 	struct flight *f = flight_of(c, token);
-	char id[ID_TEXT_BYTES] = "";
+	char id[ID_TEXT_BYTES];
 	struct handed *h;
 
 	if (f == NULL)
 		return;
 	c->sent++;
-	if (!id_is_zero(f->envelope_id))
-		id_print(f->envelope_id, id);
-	log_event(LEVEL_INFO, "handed-on",
-	    LOG_TEXT(f->class == LANE_SLIPS ? "slip" : "envelope", id),
+	id_print(f->envelope_id, id);
+	log_event(LEVEL_INFO, "handed-on", LOG_TEXT("envelope", id),
+	    LOG_TEXT("what", f->class == LANE_SLIPS ? "slip" : "envelope"),
 	    LOG_NUM("ticket", f->ticket), LOG_TEXT("to", c->name));
 	f->bytes = f->bytes_total;
 	tell_flight(c, f, OK, 0);
@@ -427,14 +426,14 @@ outgo_later(struct conn *c, uint64_t token, enum err why, int64_t wait_ms)
 {
 	struct flight *f = flight_of(c, token);
 	struct now now = loop_now(c->post->loop);
-	char id[ID_TEXT_BYTES] = "";
+	char id[ID_TEXT_BYTES];
 
 	if (f == NULL)
 		return;
-	if (!id_is_zero(f->envelope_id))
-		id_print(f->envelope_id, id);
-	log_event(LEVEL_INFO, "put-off", LOG_TEXT(f->class == LANE_SLIPS ? "slip" : "envelope", id),
-	    LOG_TEXT("by", c->name), LOG_ERR(why), LOG_NUM("wait-ms", wait_ms));
+	id_print(f->envelope_id, id);
+	log_event(LEVEL_INFO, "put-off", LOG_TEXT("envelope", id),
+	    LOG_TEXT("what", f->class == LANE_SLIPS ? "slip" : "envelope"), LOG_TEXT("by", c->name),
+	    LOG_ERR(why), LOG_NUM("wait-ms", wait_ms));
 	lane_later(f->lane, f->class, f->ticket, now.mono_ms + wait_ms);
 	tell_flight(c, f, why, now.utc_ms + wait_ms);
 	land(f);

@@ -7,7 +7,6 @@
 
 #include "daemon/log.h"
 #include "daemon/post/inside.h"
-#include "pki/directory_file.h"
 #include "pki/ossl.h"
 
 uint32_t
@@ -96,13 +95,9 @@ post_directory_number(const struct post *p)
 }
 
 enum err
-post_directory_offered(struct post *p, struct bytes file)
+post_directory_offered(struct post *p, const Citex__SignedHead *head, struct bytes contents)
 {
-	CLEANUP(proto_drop) Citex__SignedHead *head = NULL;
-	struct bytes contents;
-	enum err e = directory_file_parse(file, &head, &contents);
-
-	return e == OK ? lookout_offered(p, head, contents) : e;
+	return lookout_offered(p, head, contents);
 }
 
 void

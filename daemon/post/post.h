@@ -57,10 +57,11 @@ enum err post_new(
 /* Commits what is under way, closes all. */
 void post_free(struct post *p);
 
-/* A directory that an administrator installed (the bytes of its file, pki/directory_file.h). It is
- * judged like one from a peer, or by the pin when there is none yet, and ends a standstill after
- * two heads with one number. ERR_MALFORMED; what else is wrong with it stands in the log, later. */
-enum err post_directory_offered(struct post *p, struct bytes file) MUST_CHECK;
+/* A directory that an administrator installed. It is judged like one from a peer, or by the pin
+ * when there is none yet, and ends a standstill after two heads with one number. ERR_MALFORMED;
+ * what else is wrong with it stands in the log, later. */
+enum err post_directory_offered(
+    struct post *p, const Citex__SignedHead *head, struct bytes contents) MUST_CHECK;
 /* Try NODE (NULL: all) now. */
 void post_flush(struct post *p, const char *node);
 /* The number of the directory in force; 0: none. */

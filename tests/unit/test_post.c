@@ -1,0 +1,1007 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Posts that speak to each other in the simulated world: custody, receipts,
+ * chunks, relays, refusals. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "daemon/log.h"
+#include "pki/ossl.h"
+#include "proto/decode.h"
+#include "tests/nodes.h"
+
+static int
+set_up(void **state)
+{
+	*state = nodes_new(1);
+	world_calm();
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	nodes_free(*state);
+	return 0;
+}
+
+/* The story's two nodes, with an office at each. */
+struct two {
+	struct node *gb, *ke;
+	struct desk *author, *addressee;
+};
+
+static struct two
+begin(struct nodes *all)
+{
+	struct two t = { .gb = nodes_get(all, "gb"), .ke = nodes_get(all, "ke") };
+
+	node_start(t.gb);
+	node_start(t.ke);
+	t.author = desk_office(t.gb, "gb.ma");
+	t.addressee = desk_office(t.ke, "ke.ma");
+	nodes_until(t.author->ready && t.addressee->ready);
+	return t;
+}
+
+static void
+test_envelope_arrives_and_its_receipt_comes_home(void **state)
+{
+	struct two t = begin(*state);
+	const struct slip *s;
+
+	desk_offer(t.author, &(struct parcel){ .id = 1 }, 7);
+	nodes_until(t.author->taken == 1);
+	assert_int_equal(t.author->last_taken, 7);
+	nodes_until(t.addressee->envelopes == 1 && t.author->slips == 1);
+	s = desk_slip(t.author, CITEX__SLIP_TYPE__SLIP_STORED, 0);
+	assert_non_null(s);
+	assert_string_equal(s->body->maker, "ke");
+	assert_memory_equal(
+	    s->body->outer_digest.data, t.addressee->got->envelope.digest, DIGEST_BYTES);
+	nodes_run(MINUTE_MS);
+	assert_int_equal(t.addressee->envelopes, 1);
+	assert_int_equal(t.author->slips, 1);
+}
+
+static void
+test_duplicate_brings_the_first_receipt_and_nothing_new(void **state)
+{
+	struct two t = begin(*state);
+	const struct parcel parcel = { .id = 1 };
+	const struct slip *first, *again;
+
+	desk_offer(t.author, &parcel, 1);
+	nodes_until(t.author->slips == 1);
+	desk_offer(t.author, &parcel, 2);
+	nodes_until(t.author->slips == 2);
+	first = desk_slip(t.author, CITEX__SLIP_TYPE__SLIP_STORED, 0);
+	again = desk_slip(t.author, CITEX__SLIP_TYPE__SLIP_STORED, 1);
+	assert_memory_equal(first->digest, again->digest, DIGEST_BYTES);
+	nodes_run(MINUTE_MS);
+	assert_int_equal(t.addressee->envelopes, 1);
+	assert_int_equal(t.author->taken, 2);
+}
+
+static void
+test_offices_of_one_node_need_no_network(void **state)
+{
+	struct nodes *all = *state;
+	struct node *gb = nodes_get(all, "gb");
+	struct desk *one, *two;
+
+	node_start(gb);
+	one = desk_office(gb, "gb.ma");
+	two = desk_office(gb, "gb.border-force");
+	nodes_until(one->ready && two->ready);
+	desk_offer(one, &(struct parcel){ .id = 1, .addressee = "gb.border-force" }, 1);
+	nodes_until(two->envelopes == 1 && one->slips == 1);
+	assert_string_equal(desk_slip(one, CITEX__SLIP_TYPE__SLIP_STORED, 0)->body->maker, "gb");
+}
+
+/* --- attachments --- */
+
+static const struct parcel_part scan = { 1, 40, 1000 };
+static const struct parcel with_scan = { .id = 1, .parts = &scan, .part_count = 1 };
+
+static size_t
+asked_times(const struct desk *d, uint32_t index)
+{
+	struct reader r = { buffer_bytes(&d->asked), OK };
+	size_t times = 0;
+
+	while (r.left.len > 0)
+		times += read_u32(&r) == index;
+	return times;
+}
+
+static void
+test_attachment_travels_whole_before_anything_is_said(void **state)
+{
+	struct two t = begin(*state);
+
+	t.author->has = &scan;
+	t.author->has_count = 1;
+	t.author->serves_below = 20;
+	desk_offer(t.author, &with_scan, 1);
+	nodes_until(t.author->chunks_served == 20);
+	nodes_run(30 * SECOND_MS);
+	assert_int_equal(t.author->taken, 0);
+	assert_int_equal(t.author->slips, 0);
+	assert_int_equal(t.addressee->envelopes, 0);
+	desk_serve_all(t.author);
+	nodes_until(t.author->taken == 1 && t.author->slips == 1);
+	assert_int_equal(t.addressee->envelopes, 1);
+	nodes_run(MINUTE_MS);
+	assert_int_equal(t.addressee->pull_number, 0); /* it pulled all of it */
+	for (uint32_t i = 0; i < scan.count; i++)
+		assert_int_equal(asked_times(t.author, i), 1);
+}
+
+static void
+test_transfer_resumes_after_a_crash_where_it_stopped(void **state)
+{
+	struct two t = begin(*state);
+	struct desk *again;
+	size_t asked = 0;
+
+	t.author->has = &scan;
+	t.author->has_count = 1;
+	t.author->serves_below = 25;
+	desk_offer(t.author, &with_scan, 1);
+	nodes_until(t.author->chunks_served == 25);
+	nodes_run(SECOND_MS);
+	node_crash(t.gb);
+	nodes_until(t.gb->post != NULL);
+	again = desk_office(t.gb, "gb.ma");
+	nodes_until(again->ready);
+	again->has = &scan;
+	again->has_count = 1;
+	desk_offer(again, &with_scan, 1);
+	nodes_until(again->taken == 1 && again->slips == 1);
+	for (uint32_t i = 0; i < scan.count; i++) {
+		assert_int_equal(asked_times(again, i), i < 25 ? 0 : 1);
+		asked += asked_times(again, i);
+	}
+	assert_int_equal(asked, 15);
+}
+
+static void
+test_transfer_between_nodes_survives_crashes_of_either(void **state)
+{
+	struct two t = begin(*state);
+
+	t.author->has = &scan;
+	t.author->has_count = 1;
+	machine_cut(t.ke->machine, true);
+	desk_offer(t.author, &with_scan, 1);
+	nodes_until(t.author->taken == 1);
+	machine_cut(t.ke->machine, false);
+	for (int i = 0; i < 6; i++) {
+		nodes_run(700);
+		node_crash(i % 2 == 0 ? t.gb : t.ke);
+		nodes_until(t.gb->post != NULL && t.ke->post != NULL);
+	}
+	desk_free(t.author);
+	t.author = desk_office(t.gb, "gb.ma");
+	desk_free(t.addressee);
+	t.addressee = desk_office(t.ke, "ke.ma");
+	nodes_until(t.addressee->envelopes == 1 && t.author->slips == 1);
+}
+
+static void
+test_spoiled_chunk_ends_the_conversation_and_is_not_kept(void **state)
+{
+	struct two t = begin(*state);
+	struct desk *again;
+
+	t.author->has = &scan;
+	t.author->has_count = 1;
+	t.author->spoils = 5 + 1;
+	desk_offer(t.author, &with_scan, 1);
+	nodes_until(t.author->closed);
+	again = desk_office(t.gb, "gb.ma");
+	nodes_until(again->ready);
+	again->has = &scan;
+	again->has_count = 1;
+	desk_offer(again, &with_scan, 1);
+	nodes_until(again->slips == 1);
+	assert_int_equal(asked_times(again, 5), 1);
+}
+
+static void
+test_two_envelopes_share_a_part_that_is_pulled_once(void **state)
+{
+	struct two t = begin(*state);
+	struct desk *kws = desk_office(t.ke, "ke.kws");
+	const struct parcel other = {
+		.id = 2, .addressee = "ke.kws", .parts = &scan, .part_count = 1
+	};
+
+	t.author->has = &scan;
+	t.author->has_count = 1;
+	desk_offer(t.author, &with_scan, 1);
+	desk_offer(t.author, &other, 2);
+	nodes_until(t.author->slips == 2);
+	assert_int_equal(t.author->chunks_served, scan.count);
+	assert_int_equal(t.addressee->envelopes, 1);
+	assert_int_equal(kws->envelopes, 1);
+}
+
+static void
+test_chunk_is_served_to_nobody_else(void **state)
+{
+	struct nodes *all = *state;
+	struct two t = begin(all);
+	struct desk *stranger = desk_node(t.gb, "secretariat");
+	Citex__Frame frame = CITEX__FRAME__INIT;
+	Citex__ChunkRequest request = CITEX__CHUNK_REQUEST__INIT;
+	uint8_t root[DIGEST_BYTES];
+
+	t.author->has = &scan;
+	t.author->has_count = 1;
+	t.addressee->silent = true;
+	machine_cut(t.ke->machine, true);
+	desk_offer(t.author, &with_scan, 1);
+	nodes_until(t.author->taken == 1 && stranger->ready);
+	parcel_root(&scan, root);
+	request.root = pb_of_bytes(BYTES_OF(root));
+	frame.body_case = CITEX__FRAME__BODY_CHUNK_REQUEST;
+	frame.chunk_request = &request;
+	desk_frame(stranger, &frame);
+	/* The answer is empty; the session of the stranger, who never asked by its own rules,
+	 * takes it for an error. */
+	nodes_until(stranger->closed);
+	assert_int_equal(stranger->why, ERR_UNEXPECTED);
+}
+
+/* --- relays --- */
+
+static void
+test_relay_keeps_mail_for_who_dials_in(void **state)
+{
+	struct nodes *all = *state;
+	struct two t = begin(all);
+	struct node *relay = nodes_get(all, "secretariat"), *so = nodes_get(all, "so");
+	struct desk *office;
+	const struct slip *s;
+
+	t.author->has = &scan;
+	t.author->has_count = 1;
+	node_start(relay);
+	desk_offer(t.author,
+	    &(struct parcel){ .id = 1, .addressee = "so.ma", .parts = &scan, .part_count = 1 }, 1);
+	nodes_until(t.author->slips == 1);
+	s = desk_slip(t.author, CITEX__SLIP_TYPE__SLIP_RELAYED, 0);
+	assert_non_null(s);
+	assert_string_equal(s->body->maker, "secretariat");
+	nodes_run(HOUR_MS);
+	assert_int_equal(t.author->slips, 1);
+	node_crash(relay); /* it is on its disk */
+	nodes_until(relay->post != NULL);
+	node_start(so);
+	office = desk_office(so, "so.ma");
+	nodes_until(office->envelopes == 1);
+	nodes_until(t.author->slips == 2);
+	s = desk_slip(t.author, CITEX__SLIP_TYPE__SLIP_STORED, 0);
+	assert_string_equal(s->body->maker, "so");
+}
+
+static void
+test_who_cannot_be_reached_sends_through_its_relay(void **state)
+{
+	struct nodes *all = *state;
+	struct two t = begin(all);
+	struct node *relay = nodes_get(all, "secretariat"), *so = nodes_get(all, "so");
+	struct desk *office;
+
+	node_start(relay);
+	node_start(so);
+	office = desk_office(so, "so.ma");
+	nodes_until(office->ready && peers_conn(so->post, "secretariat") != NULL);
+	desk_offer(office, &(struct parcel){ .id = 1, .author = "so.ma", .addressee = "ke.ma" }, 1);
+	nodes_until(t.addressee->envelopes == 1);
+	nodes_until(office->slips == 1);
+	assert_string_equal(desk_slip(office, CITEX__SLIP_TYPE__SLIP_STORED, 0)->body->maker, "ke");
+	assert_null(peers_conn(so->post, "ke"));
+}
+
+static void
+test_own_relay_silent_means_dialling_past_it(void **state)
+{
+	struct nodes *all = *state;
+	struct two t = begin(all);
+	struct node *so = nodes_get(all, "so");
+	struct desk *office;
+
+	node_start(so); /* the relay is down */
+	office = desk_office(so, "so.ma");
+	nodes_until(office->ready);
+	desk_offer(office, &(struct parcel){ .id = 1, .author = "so.ma", .addressee = "ke.ma" }, 1);
+	nodes_until(t.addressee->envelopes == 1 && office->slips == 1);
+}
+
+static void
+test_relay_that_lost_its_disk_is_refilled(void **state)
+{
+	struct nodes *all = *state;
+	struct two t = begin(all);
+	struct node *relay = nodes_get(all, "secretariat"), *so = nodes_get(all, "so");
+	const struct parcel parcel = { .id = 1, .addressee = "so.ma" };
+	struct desk *office;
+
+	node_start(relay);
+	desk_offer(t.author, &parcel, 1);
+	nodes_until(t.author->slips == 1);
+	/* What the relay had is gone; the author offers again. */
+	node_start(so);
+	machine_cut(so->machine, true);
+	desk_offer(t.author, &parcel, 2);
+	nodes_until(t.author->slips == 2);
+	machine_cut(so->machine, false);
+	office = desk_office(so, "so.ma");
+	nodes_until(office->envelopes == 1);
+	nodes_until(t.author->slips >= 3);
+	nodes_run(MINUTE_MS);
+	assert_int_equal(office->envelopes, 1);
+}
+
+/* --- who may not --- */
+
+static size_t
+mail_in(struct node *n, const char *lane)
+{
+	struct lane *l = queue_find(n->post->queue, lane);
+
+	return l != NULL ? (size_t)(lane_count(l, LANE_URGENT) + lane_count(l, LANE_ROUTINE)) : 0;
+}
+
+static void
+test_node_offers_what_another_node_s_authority_wrote(void **state)
+{
+	struct nodes *all = *state;
+	struct node *ke = nodes_get(all, "ke");
+	struct desk *impostor;
+
+	node_start(ke);
+	impostor = desk_node(ke, "secretariat");
+	nodes_until(impostor->ready);
+	desk_offer(impostor, &(struct parcel){ .id = 1 }, 1); /* gb.ma's */
+	nodes_until(impostor->laters == 1);
+	assert_int_equal(impostor->last_later, ERR_IDENTITY);
+	assert_int_equal(mail_in(ke, "oke.ma"), 0);
+	assert_int_equal(impostor->slips, 0); /* no refusal that would end gb's message */
+}
+
+static void
+test_office_that_speaks_for_another_is_put_out(void **state)
+{
+	struct two t = begin(*state);
+
+	desk_offer(t.author, &(struct parcel){ .id = 1, .author = "gb.border-force" }, 1);
+	nodes_until(t.author->closed);
+	assert_int_equal(mail_in(t.gb, "nke"), 0);
+}
+
+static void
+test_wrong_stamp_is_refused_and_its_author_told(void **state)
+{
+	struct two t = begin(*state);
+	const struct slip *s;
+
+	desk_offer(t.author, &(struct parcel){ .id = 1, .stamper = "ke.ma" }, 1);
+	nodes_until(t.author->slips == 1);
+	s = desk_slip(t.author, CITEX__SLIP_TYPE__SLIP_REFUSED, 0);
+	assert_string_equal(s->body->reason, "identity");
+	assert_int_equal(t.author->taken, 1);
+	assert_int_equal(mail_in(t.gb, "nke"), 0);
+	/* With the right stamp it is another matter. */
+	desk_offer(t.author, &(struct parcel){ .id = 1 }, 2);
+	nodes_until(t.addressee->envelopes == 1);
+}
+
+static void
+test_what_is_not_for_us_is_refused(void **state)
+{
+	struct nodes *all = *state;
+	struct node *ke = nodes_get(all, "ke");
+	struct desk *gb;
+	const struct slip *s;
+
+	node_start(ke);
+	gb = desk_node(ke, "gb");
+	nodes_until(gb->ready);
+	desk_offer(gb, &(struct parcel){ .id = 1, .addressee = "secretariat" }, 1);
+	nodes_until(gb->slips == 1);
+	s = desk_slip(gb, CITEX__SLIP_TYPE__SLIP_REFUSED, 0);
+	assert_string_equal(s->body->reason, "denied");
+	assert_string_equal(s->body->maker, "ke");
+	assert_int_equal(mail_in(ke, "nsecretariat"), 0);
+}
+
+static void
+test_one_id_for_two_envelopes_is_refused_with_an_alarm(void **state)
+{
+	struct two t = begin(*state);
+	const struct slip *s;
+
+	desk_offer(t.author, &(struct parcel){ .id = 1 }, 1);
+	nodes_until(t.author->slips == 1);
+	desk_offer(t.author, &(struct parcel){ .id = 1, .sequence = 2 }, 2);
+	nodes_until(t.author->slips == 2);
+	s = desk_slip(t.author, CITEX__SLIP_TYPE__SLIP_REFUSED, 0);
+	assert_string_equal(s->body->reason, "conflict");
+	assert_non_null(strstr(t.gb->alarms, "conflict"));
+	nodes_run(MINUTE_MS);
+	assert_int_equal(t.addressee->envelopes, 1);
+}
+
+static void
+test_unknown_author_is_put_off_and_asked_about(void **state)
+{
+	struct nodes *all = *state;
+	struct node *gb = nodes_get(all, "gb"), *ke = nodes_get(all, "ke");
+	struct desk *office, *fr;
+
+	/* fr.ma joins in directory 2, which gb has and ke has not. */
+	fixture_add_party(all->fixture, "fr", "fr.ma", "management");
+	gb->given = fixture_publish(all->fixture);
+	node_start(ke);
+	office = desk_office(ke, "ke.ma");
+	nodes_until(office->ready);
+	assert_int_equal(post_directory_number(ke->post), 1);
+	fr = desk_node(ke, "gb");
+	nodes_until(fr->ready);
+	desk_offer(fr, &(struct parcel){ .id = 1, .author = "fr.ma" }, 1);
+	nodes_until(fr->laters == 1);
+	assert_int_equal(fr->last_later, ERR_UNKNOWN_AUTHORITY);
+	assert_int_equal(mail_in(ke, "oke.ma"), 0);
+	nodes_until(fr->progress != NULL &&
+	    fr->progress->body_case == CITEX__FRAME__BODY_DIRECTORY_REQUEST);
+}
+
+static void
+test_lifetime_longer_than_anybody_may_is_put_off(void **state)
+{
+	static const struct {
+		int64_t expires_ms;
+		bool taken;
+	} rows[] = {
+		{ FIXTURE_NOW_MS + EXPIRES_AHEAD_MAX_MS, true },
+		{ FIXTURE_NOW_MS + EXPIRES_AHEAD_MAX_MS + 2 * HOUR_MS, false },
+	};
+	struct two t = begin(*state);
+
+	for (size_t i = 0; i < 2; i++) {
+		desk_offer(t.author,
+		    &(struct parcel){ .id = (uint8_t)(i + 1),
+			.created_ms = rows[i].expires_ms - LIFETIME_MAX_MS,
+			.expires_ms = rows[i].expires_ms },
+		    i);
+		nodes_until(t.author->taken + t.author->laters == i + 1);
+		assert_int_equal(t.author->taken, rows[i].taken || i == 1 ? 1 : 0);
+	}
+	assert_int_equal(t.author->last_later, ERR_LATER);
+}
+
+static void
+test_garbage_ends_its_sender_and_nobody_else(void **state)
+{
+	struct nodes *all = *state;
+	struct two t = begin(all);
+	struct desk *gb = desk_node(t.ke, "secretariat");
+
+	nodes_until(gb->ready);
+	desk_offer_bytes(gb, EVENT_OFFER_ENVELOPE,
+	    bytes_str("\x0a\x03"
+		      "abc"),
+	    1);
+	nodes_until(gb->closed);
+	desk_offer(t.author, &(struct parcel){ .id = 1 }, 1);
+	nodes_until(t.addressee->envelopes == 1);
+}
+
+static void
+test_hello_under_another_name_is_put_out(void **state)
+{
+	struct nodes *all = *state;
+	struct node *ke = nodes_get(all, "ke");
+	struct desk *gb;
+
+	node_start(ke);
+	gb = desk_node(ke, "gb");
+	memcpy(gb->self.node, "secretariat", sizeof("secretariat"));
+	nodes_until(gb->closed);
+	assert_null(peers_conn(ke->post, "gb"));
+	assert_null(peers_conn(ke->post, "secretariat"));
+}
+
+/* --- when it is full, or late --- */
+
+static void
+test_queue_takes_its_limit_and_no_more(void **state)
+{
+	struct nodes *all = *state;
+	struct node *gb = nodes_get(all, "gb");
+	struct desk *office;
+
+	gb->config.queue_peer_max = 3;
+	node_start(gb); /* ke is down */
+	office = desk_office(gb, "gb.ma");
+	nodes_until(office->ready);
+	for (uint8_t i = 1; i <= 3; i++)
+		desk_offer(office, &(struct parcel){ .id = i }, i);
+	nodes_until(office->taken == 3);
+	desk_offer(office, &(struct parcel){ .id = 4 }, 4);
+	nodes_until(office->laters == 1);
+	assert_int_equal(office->last_later, ERR_QUEUE_FULL);
+	assert_int_equal(mail_in(gb, "nke"), 3);
+}
+
+static void
+test_urgent_goes_before_routine_and_slips_before_both(void **state)
+{
+	struct nodes *all = *state;
+	struct node *gb = nodes_get(all, "gb"), *ke = nodes_get(all, "ke");
+	struct desk *office, *addressee;
+	uint8_t order[6];
+	size_t count = 0;
+
+	node_start(gb);
+	office = desk_office(gb, "gb.ma");
+	nodes_until(office->ready);
+	for (uint8_t i = 1; i <= 6; i++)
+		desk_offer(office, &(struct parcel){ .id = i, .urgent = i > 4 }, i);
+	nodes_until(office->taken == 6);
+	node_start(ke);
+	nodes_until(mail_in(ke, "oke.ma") == 6);
+	addressee = desk_office(ke, "ke.ma");
+	nodes_until(addressee->envelopes == 6);
+	for (struct received *r = addressee->got; r != NULL; r = r->next)
+		order[count++] = r->envelope.id.at[0];
+	assert_memory_equal(order, ((uint8_t[]){ 5, 6, 1, 2, 3, 4 }), 6);
+}
+
+static void
+test_retries_grow_and_end_at_a_sign_of_life(void **state)
+{
+	struct nodes *all = *state;
+	struct node *gb = nodes_get(all, "gb"), *ke = nodes_get(all, "ke");
+	struct desk *office;
+	const struct retry *r;
+	const char *words, *hop;
+
+	node_start(gb);
+	office = desk_office(gb, "gb.ma");
+	nodes_until(office->ready);
+	desk_offer(office, &(struct parcel){ .id = 1 }, 1);
+	nodes_until(office->taken == 1);
+	nodes_run(HOUR_MS);
+	r = peers_retry(gb->post, "ke", &words, &hop);
+	assert_string_equal(hop, "ke");
+	assert_int_equal(r->why, ERR_UNREACHABLE);
+	assert_in_range(
+	    r->attempts, 10, 14); /* 1 s doubling to 15 min: 2047 s until the eleventh */
+	assert_true(r->next_ms > world_now().mono_ms);
+	/* The officer's side knows when the next try is. */
+	assert_int_equal(office->progress->body_case, CITEX__FRAME__BODY_PROGRESS);
+	assert_string_equal(office->progress->progress->reason, "unreachable");
+	assert_int_equal(office->progress->progress->next_try, (uint64_t)r->next_utc_ms);
+	assert_string_equal(office->progress->progress->node, "ke");
+	/* ke dials us for a reason of its own: no waiting then. */
+	node_start(ke);
+	{
+		struct desk *theirs = desk_office(ke, "ke.ma");
+		nodes_until(theirs->ready);
+		desk_offer(theirs,
+		    &(struct parcel){ .id = 9, .author = "ke.ma", .addressee = "gb.ma" }, 1);
+		int64_t before_ms = world_now().mono_ms;
+		nodes_until(theirs->envelopes == 1);
+		assert_true(world_now().mono_ms - before_ms < 5 * SECOND_MS);
+	}
+}
+
+static void
+test_expired_comes_home_as_a_slip(void **state)
+{
+	struct nodes *all = *state;
+	struct node *gb = nodes_get(all, "gb"), *ke = nodes_get(all, "ke");
+	struct desk *office, *addressee;
+	const struct slip *s;
+
+	node_start(gb);
+	office = desk_office(gb, "gb.ma");
+	nodes_until(office->ready);
+	desk_offer(
+	    office, &(struct parcel){ .id = 1, .expires_ms = FIXTURE_NOW_MS + 2 * MINUTE_MS }, 1);
+	nodes_until(office->taken == 1);
+	nodes_run(90 * SECOND_MS);
+	assert_int_equal(office->slips, 0);
+	nodes_until(office->slips == 1);
+	s = desk_slip(office, CITEX__SLIP_TYPE__SLIP_EXPIRED, 0);
+	assert_string_equal(s->body->maker, "gb");
+	assert_string_equal(s->body->reason, "expired");
+	assert_int_equal(mail_in(gb, "nke"), 0);
+	node_start(ke);
+	addressee = desk_office(ke, "ke.ma");
+	nodes_run(20 * MINUTE_MS);
+	assert_int_equal(addressee->envelopes, 0);
+}
+
+static void
+test_nothing_expires_while_the_clock_has_jumped(void **state)
+{
+	struct nodes *all = *state;
+	struct node *gb = nodes_get(all, "gb"), *ke = nodes_get(all, "ke");
+	struct desk *office, *addressee;
+
+	node_start(gb);
+	office = desk_office(gb, "gb.ma");
+	nodes_until(office->ready);
+	desk_offer(office, &(struct parcel){ .id = 1 }, 1);
+	nodes_until(office->taken == 1);
+	machine_clock_jump(gb->machine, 60 * DAY_MS);
+	nodes_run(5 * MINUTE_MS);
+	assert_int_equal(office->slips, 0);
+	assert_int_equal(mail_in(gb, "nke"), 1);
+	assert_non_null(strstr(gb->alarms, "clock-jump"));
+	/* Nor is what comes with a sane clock's lifetime turned away. */
+	desk_offer(office, &(struct parcel){ .id = 2 }, 2);
+	nodes_until(office->laters == 1);
+	machine_clock_jump(gb->machine, -60 * DAY_MS);
+	node_start(ke);
+	addressee = desk_office(ke, "ke.ma");
+	nodes_until(addressee->envelopes == 1);
+}
+
+static void
+test_full_store_puts_off_and_hands_on(void **state)
+{
+	struct nodes *all = *state;
+	struct two t = begin(all);
+	static const struct parcel_part big = { 1, 1000, 1000 }; /* 62 of 64 MiB */
+	const struct parcel parcel = { .id = 1, .parts = &big, .part_count = 1 };
+
+	t.author->has = &big;
+	t.author->has_count = 1;
+	desk_offer(t.author, &parcel, 1);
+	nodes_until(t.author->laters == 1);
+	assert_int_equal(t.author->last_later, ERR_STORE_FULL);
+	assert_non_null(strstr(t.gb->alarms, "store-low"));
+	assert_int_equal(t.author->taken, 0);
+	/* Small ones, too; but slips go through. */
+	desk_offer(t.author, &(struct parcel){ .id = 2 }, 2);
+	nodes_until(t.author->laters == 2);
+}
+
+/* --- slips --- */
+
+static void
+test_forged_slip_goes_nowhere(void **state)
+{
+	struct nodes *all = *state;
+	struct two t = begin(all);
+	CLEANUP(buffer_release) struct buffer packed = { 0 };
+	struct slip_draft d = { .type = CITEX__SLIP_TYPE__SLIP_STORED,
+		.to = "gb.ma",
+		.maker = "ke", /* says it is ke's, signs with secretariat's */
+		.time_ms = FIXTURE_NOW_MS,
+		.directory = 1 };
+	struct desk *liar = desk_node(t.gb, "secretariat");
+
+	nodes_until(liar->ready);
+	memset(d.envelope_id.at, 1, ID_BYTES);
+	assert_int_equal(
+	    slips_make(fixture_key(all->fixture, "secretariat", USE_RECEIPTS), &d, 1, &packed), OK);
+	desk_offer_bytes(liar, EVENT_OFFER_SLIP, buffer_bytes(&packed), 1);
+	nodes_until(liar->taken == 1); /* it is rid of it */
+	nodes_run(MINUTE_MS);
+	assert_int_equal(t.author->slips, 0);
+}
+
+static void
+test_a_stranger_s_refusal_ends_nothing(void **state)
+{
+	struct nodes *all = *state;
+	struct node *gb = nodes_get(all, "gb");
+	struct desk *office, *stranger;
+	const struct parcel parcel = { .id = 1 };
+	CLEANUP(buffer_release) struct buffer packed = { 0 };
+	struct envelope e;
+	struct slip_draft d = { .type = CITEX__SLIP_TYPE__SLIP_REFUSED,
+		.maker = "secretariat",
+		.time_ms = FIXTURE_NOW_MS,
+		.reason = ERR_DENIED,
+		.directory = 1 };
+
+	node_start(gb);
+	office = desk_office(gb, "gb.ma");
+	stranger = desk_node(gb, "secretariat");
+	nodes_until(office->ready && stranger->ready);
+	desk_offer(office, &parcel, 1);
+	nodes_until(office->taken == 1);
+	parcel_envelope(all->fixture, &parcel, &e);
+	d.about = &e;
+	assert_int_equal(
+	    slips_make(fixture_key(all->fixture, "secretariat", USE_RECEIPTS), &d, 1, &packed), OK);
+	envelope_release(&e);
+	desk_offer_bytes(stranger, EVENT_OFFER_SLIP, buffer_bytes(&packed), 1);
+	nodes_until(stranger->taken == 1);
+	assert_int_equal(mail_in(gb, "nke"), 1);
+}
+
+/* --- the directory --- */
+
+static void
+test_newer_directory_spreads_to_nodes_and_offices(void **state)
+{
+	struct nodes *all = *state;
+	struct two t = begin(all);
+
+	desk_offer(t.author, &(struct parcel){ .id = 1 }, 1);
+	nodes_until(t.addressee->envelopes == 1);
+	fixture_add_party(all->fixture, "fr", "fr.ma", "management");
+	{
+		struct directory *d = fixture_publish(all->fixture);
+		assert_int_equal(post_directory_offered(
+				     t.gb->post, directory_signed_head(d), directory_contents(d)),
+		    OK);
+	}
+	nodes_until(post_directory_number(t.gb->post) == 2);
+	nodes_until(post_directory_number(t.ke->post) == 2);
+	nodes_until(t.addressee->their_directory == 2);
+	/* It stays so after a crash, though the file on the disk is the old one. */
+	node_crash(t.ke);
+	nodes_until(t.ke->post != NULL);
+	assert_int_equal(post_directory_number(t.ke->post), 2);
+	/* Nobody goes back. */
+	assert_int_equal(post_directory_offered(t.ke->post, directory_signed_head(all->first),
+			     directory_contents(all->first)),
+	    OK);
+	nodes_run(MINUTE_MS);
+	assert_int_equal(post_directory_number(t.ke->post), 2);
+}
+
+static void
+test_two_heads_with_one_number_freeze_both_and_mail_goes_on(void **state)
+{
+	struct nodes *all = *state;
+	struct node *gb = nodes_get(all, "gb"), *ke = nodes_get(all, "ke");
+	struct desk *author, *addressee;
+	Citex__SignedHead *head;
+	struct buffer contents = { 0 };
+	struct directory *other = NULL, *second;
+	char why[200];
+
+	fixture_add_party(all->fixture, "fr", "fr.ma", "management");
+	second = directory_ref(fixture_publish(all->fixture));
+	fixture_make(
+	    all->fixture, 2, directory_head_digest(all->first), NULL, NULL, &head, &contents);
+	assert_int_equal(
+	    directory_build(all->first, NULL, head, buffer_bytes(&contents), &other, why), OK);
+	gb->given = second;
+	ke->given = other;
+	node_start(gb);
+	node_start(ke);
+	author = desk_office(gb, "gb.ma");
+	addressee = desk_office(ke, "ke.ma");
+	nodes_until(author->ready && addressee->ready);
+	desk_offer(author, &(struct parcel){ .id = 1 }, 1);
+	nodes_until(addressee->envelopes == 1 && author->slips == 1);
+	nodes_until(strstr(gb->alarms, "split-view") != NULL);
+	nodes_until(strstr(ke->alarms, "split-view") != NULL);
+	assert_int_equal(post_directory_number(gb->post), 2);
+	{
+		uint64_t frozen;
+		assert_int_equal(spool_frozen(gb->post->spool, &frozen), OK);
+		assert_int_equal(frozen, 2);
+	}
+	node_crash(gb);
+	node_crash(ke);
+	nodes_until(gb->post != NULL && ke->post != NULL);
+	directory_free(second);
+	directory_free(other);
+	proto_free(&head->base);
+	buffer_release(&contents);
+}
+
+static void
+test_revoked_node_is_put_out_when_the_directory_comes(void **state)
+{
+	struct nodes *all = *state;
+	struct two t = begin(all);
+	struct directory *d;
+
+	desk_offer(t.author, &(struct parcel){ .id = 1 }, 1);
+	nodes_until(t.addressee->envelopes == 1 && peers_conn(t.ke->post, "gb") != NULL);
+	fixture_revoke(all->fixture, "gb", USE_TLS, world_now().utc_ms);
+	d = fixture_publish(all->fixture);
+	assert_int_equal(
+	    post_directory_offered(t.ke->post, directory_signed_head(d), directory_contents(d)),
+	    OK);
+	nodes_until(post_directory_number(t.ke->post) == 2);
+	nodes_until(peers_conn(t.ke->post, "gb") == NULL);
+	desk_offer(t.author, &(struct parcel){ .id = 2 }, 2);
+	nodes_run(10 * MINUTE_MS);
+	assert_int_equal(t.addressee->envelopes, 1);
+}
+
+/* --- conversations --- */
+
+static void
+test_two_dials_that_cross_leave_one_conversation(void **state)
+{
+	struct nodes *all = *state;
+	struct two t = begin(all);
+
+	for (int i = 0; i < 5; i++) {
+		peers_want(t.gb->post, "ke");
+		peers_want(t.ke->post, "gb");
+		nodes_until(
+		    peers_conn(t.gb->post, "ke") != NULL && peers_conn(t.ke->post, "gb") != NULL);
+		nodes_run(5 * SECOND_MS);
+		size_t peers = 0;
+		for (struct conn *c = t.gb->post->conns; c != NULL; c = c->next)
+			peers += c->kind == CONN_PEER;
+		assert_int_equal(peers, 1);
+		assert_true(peers_conn(t.gb->post, "ke")->dialled); /* gb sorts first */
+		conn_close(peers_conn(t.gb->post, "ke"), OK);
+		nodes_run(SECOND_MS / 10);
+	}
+}
+
+static void
+test_node_that_lost_the_conversation_is_let_in_again(void **state)
+{
+	struct nodes *all = *state;
+	struct node *ke = nodes_get(all, "ke");
+	struct desk *one, *two;
+
+	node_start(ke);
+	one = desk_node(ke, "gb");
+	nodes_until(one->ready);
+	nodes_run(MINUTE_MS);
+	two = desk_node(ke, "gb");
+	nodes_until(two->ready && one->closed);
+	nodes_run(MINUTE_MS);
+	assert_false(two->closed);
+}
+
+static void
+test_half_open_connections_are_bounded(void **state)
+{
+	struct nodes *all = *state;
+	struct node *ke = nodes_get(all, "ke");
+	struct conn *many = xalloc_array(PEERS_MAX, sizeof(*many));
+	struct conn *was;
+	char address[64], prefix[64];
+
+	node_start(ke);
+	was = ke->post->conns;
+	/* one prefix: at its limit, and one beyond */
+	assert_true(peers_may_accept(ke->post, "192.0.2.1:5", prefix));
+	for (size_t i = 0; i < PEERS_MAX; i++) {
+		many[i].kind = CONN_PEER;
+		many[i].next = i + 1 < PEERS_MAX ? &many[i + 1] : NULL;
+		memcpy(many[i].prefix, prefix, sizeof(prefix));
+	}
+	ke->post->conns = &many[PEERS_MAX - (HALF_OPEN_PER_PREFIX_MAX - 1)];
+	assert_true(peers_may_accept(ke->post, "192.0.2.99:5", prefix));
+	ke->post->conns = &many[PEERS_MAX - HALF_OPEN_PER_PREFIX_MAX];
+	assert_false(peers_may_accept(ke->post, "192.0.2.99:5", prefix));
+	assert_true(peers_may_accept(ke->post, "192.0.3.99:5", prefix));
+	assert_true(peers_may_accept(ke->post, "[2001:db8::1]:5", prefix));
+	/* all together */
+	for (size_t i = 0; i < PEERS_MAX; i++) {
+		snprintf(address, sizeof(address), "10.%zu.%zu.1:5", i / 256, i % 256);
+		(void)peers_may_accept(ke->post, address, many[i].prefix);
+	}
+	ke->post->conns = &many[PEERS_MAX - (HALF_OPEN_MAX - 1)];
+	assert_true(peers_may_accept(ke->post, "192.0.3.99:5", prefix));
+	ke->post->conns = &many[PEERS_MAX - HALF_OPEN_MAX];
+	assert_false(peers_may_accept(ke->post, "192.0.3.99:5", prefix));
+	/* those that are open */
+	for (size_t i = 0; i < PEERS_MAX; i++)
+		many[i].opened = many[i].ready = true;
+	ke->post->conns = &many[1];
+	assert_true(peers_may_accept(ke->post, "192.0.3.99:5", prefix));
+	ke->post->conns = &many[0];
+	assert_false(peers_may_accept(ke->post, "192.0.3.99:5", prefix));
+	ke->post->conns = was;
+	free(many);
+}
+
+/* --- probes --- */
+
+static const Citex__ProbeResult *
+probe(struct desk *d, const char *node)
+{
+	Citex__Frame frame = CITEX__FRAME__INIT;
+	Citex__Probe p = CITEX__PROBE__INIT;
+
+	proto_free((ProtobufCMessage *)d->probe);
+	d->probe = NULL;
+	p.number = 5;
+	p.node = (char *)(uintptr_t)node;
+	frame.body_case = CITEX__FRAME__BODY_PROBE;
+	frame.probe = &p;
+	desk_frame(d, &frame);
+	nodes_until(d->probe != NULL);
+	assert_int_equal(d->probe->probe_result->number, 5);
+	return d->probe->probe_result;
+}
+
+static void
+test_probe_tries_the_real_path(void **state)
+{
+	struct nodes *all = *state;
+	struct two t = begin(all);
+	struct node *relay = nodes_get(all, "secretariat");
+
+	assert_string_equal(probe(t.author, "ke.ma")->reason, "ok");
+	assert_string_equal(probe(t.author, "gb")->reason, "ok");
+	assert_string_equal(probe(t.author, "zz")->reason, "not-found");
+	assert_string_equal(probe(t.author, "secretariat")->reason, "unreachable");
+	assert_string_equal(probe(t.author, "so.ma")->reason, "unreachable");
+	node_start(relay);
+	assert_string_equal(probe(t.author, "so.ma")->reason, "ok");
+	assert_non_null(strstr(t.author->probe->probe_result->words, "secretariat"));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
+		TEST(test_envelope_arrives_and_its_receipt_comes_home),
+		TEST(test_duplicate_brings_the_first_receipt_and_nothing_new),
+		TEST(test_offices_of_one_node_need_no_network),
+		TEST(test_attachment_travels_whole_before_anything_is_said),
+		TEST(test_transfer_resumes_after_a_crash_where_it_stopped),
+		TEST(test_transfer_between_nodes_survives_crashes_of_either),
+		TEST(test_spoiled_chunk_ends_the_conversation_and_is_not_kept),
+		TEST(test_two_envelopes_share_a_part_that_is_pulled_once),
+		TEST(test_chunk_is_served_to_nobody_else),
+		TEST(test_relay_keeps_mail_for_who_dials_in),
+		TEST(test_who_cannot_be_reached_sends_through_its_relay),
+		TEST(test_own_relay_silent_means_dialling_past_it),
+		TEST(test_relay_that_lost_its_disk_is_refilled),
+		TEST(test_node_offers_what_another_node_s_authority_wrote),
+		TEST(test_office_that_speaks_for_another_is_put_out),
+		TEST(test_wrong_stamp_is_refused_and_its_author_told),
+		TEST(test_what_is_not_for_us_is_refused),
+		TEST(test_one_id_for_two_envelopes_is_refused_with_an_alarm),
+		TEST(test_unknown_author_is_put_off_and_asked_about),
+		TEST(test_lifetime_longer_than_anybody_may_is_put_off),
+		TEST(test_garbage_ends_its_sender_and_nobody_else),
+		TEST(test_hello_under_another_name_is_put_out),
+		TEST(test_queue_takes_its_limit_and_no_more),
+		TEST(test_urgent_goes_before_routine_and_slips_before_both),
+		TEST(test_retries_grow_and_end_at_a_sign_of_life),
+		TEST(test_expired_comes_home_as_a_slip),
+		TEST(test_nothing_expires_while_the_clock_has_jumped),
+		TEST(test_full_store_puts_off_and_hands_on),
+		TEST(test_forged_slip_goes_nowhere),
+		TEST(test_a_stranger_s_refusal_ends_nothing),
+		TEST(test_newer_directory_spreads_to_nodes_and_offices),
+		TEST(test_two_heads_with_one_number_freeze_both_and_mail_goes_on),
+		TEST(test_revoked_node_is_put_out_when_the_directory_comes),
+		TEST(test_two_dials_that_cross_leave_one_conversation),
+		TEST(test_node_that_lost_the_conversation_is_let_in_again),
+		TEST(test_half_open_connections_are_bounded),
+		TEST(test_probe_tries_the_real_path),
+#undef TEST
+	};
+
+	assert_int_equal(ossl_init(), OK);
+	log_open("test", getenv("V") != NULL ? LEVEL_DEBUG : LEVEL_ERROR);
+	if (getenv("V") == NULL)
+		log_set_fd(-1);
+	if (getenv("ONLY") != NULL)
+		cmocka_set_test_filter(getenv("ONLY"));
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
