@@ -156,6 +156,8 @@ void mail_close(struct office *o);
 /* Hand over an envelope or slip now, or when the post is there. */
 void mail_add(struct office *o, bool is_slip, struct id envelope, uint64_t number);
 void mail_forget(struct office *o, struct id envelope); /* no longer to be offered */
+/* Offered on this session, and not answered yet. */
+bool mail_is_offered(const struct office *o, struct id envelope);
 void mail_event(struct office *o, const struct event *ev);
 /* Offer again all that the store says is unsent, and the slips that wait. */
 void mail_reload(struct office *o);

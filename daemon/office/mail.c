@@ -69,6 +69,16 @@ mail_forget(struct office *o, struct id envelope)
 	}
 }
 
+bool
+mail_is_offered(const struct office *o, struct id envelope)
+{
+	for (const struct errand *e = o->errands; e != NULL; e = e->next) {
+		if (!e->is_slip && e->token != 0 && id_equal(e->envelope, envelope))
+			return true;
+	}
+	return false;
+}
+
 static void
 drop_errands(struct office *o)
 {

@@ -428,6 +428,21 @@ digest_request(struct submission *s, const Citex__Submit *in)
 	sha256(buffer_bytes(&all), s->request);
 }
 
+/* What the vault will sign has a bound; better told now than found out when it is sealed. */
+static enum err
+check_size(struct submission *s)
+{
+	CLEANUP(buffer_wipe) struct buffer packed = { 0 };
+
+	proto_pack(&s->content->base, &packed);
+	/* the head of the audit log and its count are not in it yet */
+	if (packed.len + DIGEST_BYTES + 64 <= CONTENT_MAX_BYTES)
+		return OK;
+	return refuse(s, ERR_TOO_LARGE,
+	    "the message has %zu bytes, at most %lu fit: shorten it, or attach what is long",
+	    packed.len, CONTENT_MAX_BYTES - DIGEST_BYTES - 64);
+}
+
 static enum err
 build(struct submission *s, struct txn *t, const Citex__Submit *in)
 {
@@ -452,6 +467,7 @@ build(struct submission *s, struct txn *t, const Citex__Submit *in)
 		proto_pack(body, &packed);
 		set_bytes(&s->content->body, buffer_bytes(&packed));
 		digest_request(s, in);
+		e = check_size(s);
 	}
 	proto_wipe(body);
 	return e;
@@ -1150,6 +1166,17 @@ put_done(struct job *j, enum err result)
 	free(p);
 }
 
+/* Chunks under a handle belong to what was sent with it: never written over. */
+static bool
+is_used_handle(struct office *o, struct bytes handle)
+{
+	CLEANUP(store_end_drop) struct txn *t = NULL;
+	struct id id;
+
+	return id_from_bytes(handle, &id) != OK || store_read(o->store, &t) != OK ||
+	    book_has_chunk(o->book, t, id, 0);
+}
+
 static enum err
 check_put(struct office *o, const Citex__Put *p, struct upload **out, const char **words)
 {
@@ -1164,6 +1191,10 @@ check_put(struct office *o, const Citex__Put *p, struct upload **out, const char
 		return ERR_TOO_LARGE;
 	}
 	u = find_upload(o, bytes_of_pb(p->handle));
+	if (u == NULL && p->offset == 0 && is_used_handle(o, bytes_of_pb(p->handle))) {
+		*words = "this attachment was sent before; send it anew";
+		return ERR_CONFLICT;
+	}
 	if (u == NULL && p->offset == 0)
 		u = new_upload(o, p);
 	if (u == NULL) {
@@ -1582,10 +1613,37 @@ withdraw_done(struct job *j, enum err result)
 	struct withdraw_job *w = (struct withdraw_job *)j;
 
 	w->done(w->arg, result, w->words != NULL ? w->words : "");
+	if (result != OK)
+		mail_reload(w->office); /* what was held back goes on */
 	if (result == OK)
 		tell_watches(w->office, "state", w->id, "", "", "withdrawn");
 	free(w->officer);
 	free(w);
+}
+
+/* Offered to the post and not answered: it may be there already. What was not offered is held back.
+ */
+static bool
+is_on_its_way(struct office *o, struct id message)
+{
+	CLEANUP(store_end_drop) struct txn *t = NULL;
+	Citex__BookMessage *m = NULL;
+	bool offered = false;
+
+	if (store_read(o->store, &t) != OK || book_message(o->book, t, message, &m) != OK)
+		return false; /* the transaction says what is wrong */
+	for (unsigned i = 0; i < m->addressee_count; i++) {
+		Citex__BookAddressee *a = NULL;
+		struct id envelope;
+		if (book_addressee(o->book, t, message, i, &a) == OK &&
+		    id_from_bytes(bytes_of_pb(a->envelope_id), &envelope) == OK) {
+			mail_forget(o, envelope);
+			offered = offered || mail_is_offered(o, envelope);
+		}
+		proto_free((ProtobufCMessage *)a);
+	}
+	proto_wipe(&m->base);
+	return offered;
 }
 
 void
@@ -1596,5 +1654,10 @@ office_withdraw(
 
 	*w = (struct withdraw_job){ { withdraw_run, withdraw_done, OK, NULL }, o, message,
 		xstrdup(officer), loop_now(o->loop).utc_ms, done, arg, NULL };
+	if (is_on_its_way(o, message)) {
+		w->words = "it is on its way already; send a note that corrects it";
+		withdraw_done(&w->job, ERR_WRONG_STATE);
+		return;
+	}
 	office_submit_job(o, &w->job);
 }

@@ -108,6 +108,25 @@ def test_who_may_send_what_to_whom(lab):
     check(done.returncode == 4 and "xx.ma" in done.stderr, f"an unknown authority is named: {done.stderr}")
 
 
+def test_a_message_that_does_not_fit_is_refused_at_once(lab):
+    path = lab.path("long.json")
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump({"reason": "routine", "permit": {"number": "1"}, "text": "x" * 32_600, "basis": "y" * 32_600}, f)
+    done = lab.citex("gb.ma", "ask", "ke.ma", "--from", path, check=False)
+    check(done.returncode == 3 and "shorten" in done.stderr, f"told what to do: {done.returncode} {done.stderr}")
+
+
+def test_withdrawn_means_never_sent(lab):
+    lab.stop("gb", "post")  # the post hangs: nothing leaves the office
+    query = ask(lab, "withdrawn")
+    done = lab.citex("gb.ma", "withdraw", query, check=False)
+    lab_start = lab.pid_of("gb", "post")
+    os.kill(lab_start, signal.SIGCONT)
+    time.sleep(2)
+    arrived = has(lab, "ke.ma", query)
+    check(arrived == (done.returncode != 0), f"withdrawn ({done.returncode}) and yet arrived: {arrived}")
+
+
 def test_handling_stops_a_forward(lab):
     path = lab.path("case.json")
     with open(path, "w", encoding="utf-8") as f:
@@ -558,6 +577,7 @@ def test_sigterm_ends_cleanly(lab):
 # Each row: a lab of its own, and the tests that share it, in order.
 GROUPS = [
     ("way", STORY, [test_a_query_and_its_answer, test_the_same_id_never_sends_twice, test_who_may_send_what_to_whom,
+                    test_a_message_that_does_not_fit_is_refused_at_once, test_withdrawn_means_never_sent,
                     test_handling_stops_a_forward, test_attachments_arrive_as_they_were,
                     test_a_bundle_verifies_offline_and_by_openssl,
                     test_the_relay_keeps_the_mail_of_one_who_is_away]),
