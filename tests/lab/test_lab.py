@@ -111,7 +111,7 @@ def test_who_may_send_what_to_whom(lab):
 def test_a_message_that_does_not_fit_is_refused_at_once(lab):
     path = lab.path("long.json")
     with open(path, "w", encoding="utf-8") as f:
-        json.dump({"reason": "routine", "permit": {"number": "1"}, "text": "x" * 32_600, "basis": "y" * 32_600}, f)
+        json.dump({"reason": "routine", "permit": {"number": "1"}, "text": "x" * 32_700, "basis": "y" * 32_700}, f)
     done = lab.citex("gb.ma", "ask", "ke.ma", "--from", path, check=False)
     check(done.returncode == 3 and "shorten" in done.stderr, f"told what to do: {done.returncode} {done.stderr}")
 
