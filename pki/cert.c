@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pki/der.h"
 #include "pki/files.h"
 #include "pki/ossl.h"
 #include "pki/ossl_types.h"
@@ -54,151 +55,246 @@ static const struct profile {
 /* --- reading --- */
 
 static enum err
-read_text(X509_NAME *subject, int nid, char *out, size_t room)
+read_text(const X509_NAME_ENTRY *entry, int nid, int set, char *out, size_t room)
 {
-	int at = X509_NAME_get_index_by_NID(subject, nid, -1);
-	ASN1_STRING *text;
+	const ASN1_STRING *text = X509_NAME_ENTRY_get_data(entry);
 
-	if (at < 0 || X509_NAME_get_index_by_NID(subject, nid, at) >= 0)
+	if (OBJ_obj2nid(X509_NAME_ENTRY_get_object(entry)) != nid ||
+	    X509_NAME_ENTRY_set(entry) != set)
 		return ERR_CERTIFICATE;
-	text = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at));
 	if (ASN1_STRING_type(text) != V_ASN1_UTF8STRING || ASN1_STRING_length(text) <= 0 ||
-	    (size_t)ASN1_STRING_length(text) >= room)
+	    (size_t)ASN1_STRING_length(text) >= room ||
+	    memchr(ASN1_STRING_get0_data(text), '\0', (size_t)ASN1_STRING_length(text)) != NULL)
 		return ERR_CERTIFICATE;
 	memcpy(out, ASN1_STRING_get0_data(text), (size_t)ASN1_STRING_length(text));
 	out[ASN1_STRING_length(text)] = '\0';
 	return authority_is_valid(out) ? OK : ERR_CERTIFICATE;
 }
 
+/* O, then CN, each alone in its set. */
 static enum err
 read_subject(struct cert *c)
 {
-	X509_NAME *subject = X509_get_subject_name(c->x509);
+	const X509_NAME *subject = X509_get_subject_name(c->x509);
 	enum err e;
 
 	if (X509_NAME_entry_count(subject) != 2)
 		return ERR_CERTIFICATE;
-	e = read_text(subject, NID_organizationName, c->party, sizeof(c->party));
-	return e != OK ? e : read_text(subject, NID_commonName, c->name, sizeof(c->name));
+	e = read_text(
+	    X509_NAME_get_entry(subject, 0), NID_organizationName, 0, c->party, sizeof(c->party));
+	return e != OK ? e
+		       : read_text(X509_NAME_get_entry(subject, 1), NID_commonName, 1, c->name,
+			     sizeof(c->name));
 }
 
 static enum err
-time_ms(const ASN1_TIME *t, int64_t *out)
+read_time(const ASN1_TIME *t, int64_t *out)
 {
-	static const int64_t day_ms = DAY_MS;
-	ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
-	int days, seconds;
-	enum err e = ERR_CERTIFICATE;
+	struct bytes text = { ASN1_STRING_get0_data(t), (size_t)ASN1_STRING_length(t) };
 
-	if (epoch != NULL && ASN1_TIME_diff(&days, &seconds, epoch, t) == 1) {
-		*out = days * day_ms + (int64_t)seconds * SECOND_MS;
-		e = OK;
-	}
-	ASN1_TIME_free(epoch);
-	return e;
+	return der_time_value((uint8_t)ASN1_STRING_type(t), text, out) ? OK : ERR_CERTIFICATE;
 }
 
-/* The one use whose own extended key usage is there, with exactly what goes with it. */
+static enum err
+read_times(struct cert *c)
+{
+	enum err e = read_time(X509_get0_notBefore(c->x509), &c->from_ms);
+
+	if (e == OK)
+		e = read_time(X509_get0_notAfter(c->x509), &c->until_ms);
+	return e == OK && c->from_ms > c->until_ms ? ERR_CERTIFICATE : e;
+}
+
+/* Exactly what P says: its own usage first, of TLS the two public ones behind it. */
+static bool
+usages_are(const EXTENDED_KEY_USAGE *usages, const struct profile *p)
+{
+	ASN1_OBJECT *own;
+	bool same;
+
+	if (p->usage == NULL || sk_ASN1_OBJECT_num(usages) != (p->tls ? 3 : 1))
+		return false;
+	own = OBJ_txt2obj(p->usage, 1);
+	same = own != NULL && OBJ_cmp(sk_ASN1_OBJECT_value(usages, 0), own) == 0;
+	ASN1_OBJECT_free(own);
+	if (!same || !p->tls)
+		return same;
+	return OBJ_obj2nid(sk_ASN1_OBJECT_value(usages, 1)) == NID_server_auth &&
+	    OBJ_obj2nid(sk_ASN1_OBJECT_value(usages, 2)) == NID_client_auth;
+}
+
 static enum err
 read_use(struct cert *c)
 {
-	EXTENDED_KEY_USAGE *usages = X509_get_ext_d2i(c->x509, NID_ext_key_usage, NULL, NULL);
+	EXTENDED_KEY_USAGE *usages;
 	enum err e = ERR_CERTIFICATE;
 
-	if (usages == NULL) {
+	if (X509_get_ext_by_NID(c->x509, NID_ext_key_usage, -1) < 0) {
 		c->use = USE_CA;
 		return OK;
 	}
-	for (size_t i = 0; i < PROFILE_COUNT; i++) {
-		ASN1_OBJECT *wanted;
-		if (profiles[i].usage == NULL)
-			continue;
-		wanted = OBJ_txt2obj(profiles[i].usage, 1);
-		if (wanted != NULL && OBJ_cmp(sk_ASN1_OBJECT_value(usages, 0), wanted) == 0 &&
-		    sk_ASN1_OBJECT_num(usages) == (profiles[i].tls ? 3 : 1)) {
+	/* NULL for what can't be read and for what stands there twice */
+	usages = X509_get_ext_d2i(c->x509, NID_ext_key_usage, NULL, NULL);
+	for (size_t i = 0; usages != NULL && i < PROFILE_COUNT; i++) {
+		if (usages_are(usages, &profiles[i])) {
 			c->use = (enum cert_use)i;
 			e = OK;
 		}
-		ASN1_OBJECT_free(wanted);
 	}
-	if (e == OK && profiles[c->use].tls &&
-	    (OBJ_obj2nid(sk_ASN1_OBJECT_value(usages, 1)) != NID_server_auth ||
-		OBJ_obj2nid(sk_ASN1_OBJECT_value(usages, 2)) != NID_client_auth))
-		e = ERR_CERTIFICATE;
 	EXTENDED_KEY_USAGE_free(usages);
 	return e;
 }
 
-static bool
-is_critical(const X509 *x, int nid)
+/* The extensions of the profile, each once; a CA has no use, and no others are there. */
+static enum err
+check_extension_list(const struct cert *c)
 {
-	int at = X509_get_ext_by_NID(x, nid, -1);
+	static const struct {
+		int nid;
+		int critical;
+	} list[] = { { NID_basic_constraints, 1 }, { NID_key_usage, 1 },
+		{ NID_subject_key_identifier, 0 }, { NID_authority_key_identifier, 0 },
+		{ NID_ext_key_usage, 0 } };
+	const int count = c->use == USE_CA ? 4 : 5;
 
-	return at >= 0 && X509_EXTENSION_get_critical(X509_get_ext(x, at)) == 1;
+	if (X509_get_ext_count(c->x509) != count)
+		return ERR_CERTIFICATE;
+	for (int i = 0; i < count; i++) {
+		int at = X509_get_ext_by_NID(c->x509, list[i].nid, -1);
+		if (at < 0 ||
+		    X509_EXTENSION_get_critical(X509_get_ext(c->x509, at)) != list[i].critical)
+			return ERR_CERTIFICATE;
+	}
+	return OK;
+}
+
+static enum err
+check_basic_constraints(const struct cert *c)
+{
+	BASIC_CONSTRAINTS *basic = X509_get_ext_d2i(c->x509, NID_basic_constraints, NULL, NULL);
+	bool is_ca, has_path, path_is_zero;
+
+	if (basic == NULL)
+		return ERR_CERTIFICATE;
+	is_ca = basic->ca != 0;
+	has_path = basic->pathlen != NULL;
+	path_is_zero = has_path && ASN1_INTEGER_get(basic->pathlen) == 0;
+	BASIC_CONSTRAINTS_free(basic);
+	if (c->use == USE_CA)
+		return is_ca && path_is_zero ? OK : ERR_CERTIFICATE;
+	return !is_ca && !has_path ? OK : ERR_CERTIFICATE;
 }
 
 static enum err
 check_extensions(const struct cert *c)
 {
-	BASIC_CONSTRAINTS *basic = X509_get_ext_d2i(c->x509, NID_basic_constraints, NULL, NULL);
-	const ASN1_OCTET_STRING *id = X509_get0_subject_key_id(c->x509);
-	bool is_ca = basic != NULL && basic->ca != 0;
-	bool path_is_zero =
-	    basic != NULL && basic->pathlen != NULL && ASN1_INTEGER_get(basic->pathlen) == 0;
-	bool has_path = basic != NULL && basic->pathlen != NULL;
+	const ASN1_OCTET_STRING *own, *above;
+	enum err e = check_extension_list(c);
 
-	BASIC_CONSTRAINTS_free(basic);
-	if (!is_critical(c->x509, NID_basic_constraints) || !is_critical(c->x509, NID_key_usage))
-		return ERR_CERTIFICATE;
-	if (is_ca != (c->use == USE_CA) || (c->use == USE_CA ? !path_is_zero : has_path))
-		return ERR_CERTIFICATE;
+	if (e == OK)
+		e = check_basic_constraints(c);
+	if (e != OK)
+		return e;
 	if (X509_get_key_usage(c->x509) != profiles[c->use].key_usage)
 		return ERR_CERTIFICATE;
-	if (id == NULL || ASN1_STRING_length(id) != KEY_ID_BYTES ||
-	    memcmp(ASN1_STRING_get0_data(id), c->key_id, KEY_ID_BYTES) != 0)
+	own = X509_get0_subject_key_id(c->x509);
+	if (own == NULL || ASN1_STRING_length(own) != KEY_ID_BYTES ||
+	    memcmp(ASN1_STRING_get0_data(own), c->key_id, KEY_ID_BYTES) != 0)
 		return ERR_CERTIFICATE;
-	/* basicConstraints, keyUsage, subject and authority key identifier, and for a leaf its use:
-	 * no more */
-	if (X509_get_ext_count(c->x509) != (c->use == USE_CA ? 4 : 5))
+	above = X509_get0_authority_key_id(c->x509);
+	if (above == NULL || ASN1_STRING_length(above) != KEY_ID_BYTES ||
+	    X509_get0_authority_issuer(c->x509) != NULL ||
+	    X509_get0_authority_serial(c->x509) != NULL)
 		return ERR_CERTIFICATE;
-	return X509_get0_authority_key_id(c->x509) != NULL ? OK : ERR_CERTIFICATE;
+	return OK;
 }
 
+/* The key in its one spelling: a named curve and an uncompressed point. */
 static enum err
 read_key(struct cert *c)
 {
 	EVP_PKEY *key = X509_get_pubkey(c->x509);
-	enum err e;
+	uint8_t digest[DIGEST_BYTES], expected[DIGEST_BYTES];
+	uint8_t *der = NULL;
+	int len;
 
 	if (key == NULL)
 		return ERR_CERTIFICATE;
-	e = public_key_take(key, &c->key);
-	if (e != OK) {
+	if (public_key_take(key, &c->key) != OK) {
 		EVP_PKEY_free(key);
 		return ERR_CERTIFICATE;
 	}
+	len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(c->x509), &der);
+	if (len <= 0)
+		return ERR_CERTIFICATE;
+	sha256((struct bytes){ der, (size_t)len }, digest);
+	OPENSSL_free(der);
+	public_key_digest(c->key, expected);
 	public_key_id(c->key, c->key_id);
-	return OK;
+	return memcmp(digest, expected, DIGEST_BYTES) == 0 ? OK : ERR_CERTIFICATE;
+}
+
+static bool
+is_ecdsa_with_sha256(const X509_ALGOR *a)
+{
+	const ASN1_OBJECT *what;
+	int parameters;
+
+	X509_ALGOR_get0(&what, &parameters, NULL, a);
+	return OBJ_obj2nid(what) == NID_ecdsa_with_SHA256 && parameters == V_ASN1_UNDEF;
 }
 
 static enum err
-check_form(struct cert *c)
+check_form(const struct cert *c)
 {
-	enum err e;
+	const ASN1_INTEGER *serial = X509_get0_serialNumber(c->x509);
+	const ASN1_BIT_STRING *subject_uid, *issuer_uid;
+	const X509_ALGOR *outer;
 
-	if (X509_get_version(c->x509) != X509_VERSION_3 ||
-	    X509_get_signature_nid(c->x509) != NID_ecdsa_with_SHA256)
+	X509_get0_uids(c->x509, &issuer_uid, &subject_uid);
+	X509_get0_signature(NULL, &outer, c->x509);
+	if (X509_get_version(c->x509) != X509_VERSION_3 || issuer_uid != NULL ||
+	    subject_uid != NULL)
 		return ERR_CERTIFICATE;
-	e = read_subject(c);
+	if (!is_ecdsa_with_sha256(outer) || !is_ecdsa_with_sha256(X509_get0_tbs_sigalg(c->x509)))
+		return ERR_CERTIFICATE;
+	return ASN1_STRING_type(serial) == V_ASN1_INTEGER &&
+		ASN1_STRING_length(serial) == SERIAL_BYTES
+	    ? OK
+	    : ERR_CERTIFICATE;
+}
+
+static enum err
+check_profile(struct cert *c)
+{
+	enum err e = check_form(c);
+
+	if (e == OK)
+		e = read_subject(c);
 	if (e == OK)
 		e = read_key(c);
 	if (e == OK)
-		e = time_ms(X509_get0_notBefore(c->x509), &c->from_ms);
-	if (e == OK)
-		e = time_ms(X509_get0_notAfter(c->x509), &c->until_ms);
+		e = read_times(c);
 	if (e == OK)
 		e = read_use(c);
 	return e == OK ? check_extensions(c) : e;
+}
+
+/* OpenSSL reads BER too, and remembers the signed part as it came: written anew, it must be the
+ * same. */
+static bool
+is_der(X509 *x, struct bytes der)
+{
+	uint8_t *again = NULL;
+	int len;
+	bool same;
+
+	if (i2d_re_X509_tbs(x, NULL) <= 0)
+		return false;
+	len = i2d_X509(x, &again);
+	same = len > 0 && bytes_equal((struct bytes){ again, (size_t)len }, der);
+	OPENSSL_free(again);
+	return same;
 }
 
 enum err
@@ -215,8 +311,10 @@ cert_parse(struct bytes der, struct cert **out)
 	c->x509 = d2i_X509(NULL, &at, (long)der.len);
 	ERR_clear_error();
 	e = c->x509 == NULL ? ERR_MALFORMED : at != der.at + der.len ? ERR_TRAILING : OK;
+	if (e == OK && !is_der(c->x509, der))
+		e = ERR_MALFORMED;
 	if (e == OK)
-		e = check_form(c);
+		e = check_profile(c);
 	ERR_clear_error();
 	if (e != OK) {
 		cert_free(c);
