@@ -162,8 +162,12 @@ static void
 on_directory(void *arg, struct bytes file)
 {
 	struct role *r = arg;
-	enum err e = post_directory_offered(r->post, file);
+	CLEANUP(proto_drop) Citex__SignedHead *head = NULL;
+	struct bytes contents;
+	enum err e = directory_file_parse(file, &head, &contents);
 
+	if (e == OK)
+		e = post_directory_offered(r->post, head, contents);
 	if (e != OK)
 		log_event(LEVEL_WARNING, "directory-not-taken", LOG_ERR(e));
 }

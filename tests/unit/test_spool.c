@@ -560,7 +560,7 @@ test_a_part_wanted_again_while_it_is_swept_is_pulled_from_where_it_ends(void **s
 	const struct parcel_part part = { 1, 130, 100 };
 	struct spool_missing missing[ATTACHMENTS_MAX];
 	size_t count;
-	bool more;
+	bool more = false;
 
 	assert_int_equal(
 	    accept_one(w, &(struct parcel){ .id = 2, .parts = &part, .part_count = 1 }), OK);
