@@ -1,0 +1,858 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The office of ke.ma in a simulated world, and a carrier that plays its post
+ * over a real session: what is taken, what is refused, and what stands after a
+ * machine died. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "daemon/log.h"
+#include "daemon/office/inside.h"
+#include "pki/ossl.h"
+#include "proto/codes.h"
+#include "proto/decode.h"
+#include "proto/kinds/note.pb-c.h"
+#include "proto/kinds/query.pb-c.h"
+#include "tests/mail.h"
+#include "tests/sim/world.h"
+
+#define QUERY "0193f3c2-1a2b-7000-8000-000000000001"
+#define OURS "0193f3c2-9999-7000-8000-000000000003"
+#define POST "/run/post"
+#define SEEN_MAX 64
+
+static struct fixture *fixture;
+static struct secret store_key;
+static struct office_key signing, sealing;
+static struct office_config config;
+static struct store *store;
+static struct office *office;
+static struct machine *ke, *elsewhere;
+static void (*before_start)(struct book *b, struct txn *t); /* changes the first store */
+static bool store_is_made;
+static unsigned told_new;
+
+/* An attachment in chunks. */
+#define CHUNKS 5
+static struct {
+	Citex__Attachment *like;
+	struct buffer chunks[CHUNKS];
+	struct merkle *leaves;
+	uint8_t root[DIGEST_BYTES];
+} scan;
+
+/* The post's side. */
+static struct {
+	struct listener *listener;
+	struct link *link;
+	struct session *session;
+	struct timer *tick;
+	uint64_t token;
+	unsigned taken, later, sessions;
+	uint64_t taken_token[SEEN_MAX];
+	struct slip slips[SEEN_MAX];
+	size_t slip_count;
+	struct envelope envelopes[SEEN_MAX];
+	uint32_t envelope_numbers[SEEN_MAX];
+	size_t envelope_count;
+	uint32_t wanted[SEEN_MAX]; /* indexes of chunks asked for */
+	size_t wanted_count;
+	size_t give; /* so many chunks, then silence */
+	bool holds_back; /* envelopes are not answered */
+} post;
+
+static void
+run_for(int64_t ms)
+{
+	world_run(world_now().mono_ms + ms);
+}
+
+static char *
+text(const char *s)
+{
+	return (char *)(uintptr_t)s;
+}
+
+/* --- the carrier --- */
+
+static void post_event(const struct event *ev); /* actions lead to events */
+
+static void
+post_gives_chunk(const struct action *a)
+{
+	Citex__Chunk c = CITEX__CHUNK__INIT;
+	uint8_t path[MERKLE_PATH_MAX][DIGEST_BYTES];
+	ProtobufCBinaryData list[MERKLE_PATH_MAX];
+	struct event ev = {
+		.type = EVENT_CHUNK_READ, .root = { a->root, DIGEST_BYTES }, .index = a->index
+	};
+
+	assert_memory_equal(a->root, scan.root, DIGEST_BYTES);
+	assert_true(post.wanted_count < SEEN_MAX && a->index < CHUNKS);
+	post.wanted[post.wanted_count++] = a->index;
+	if (post.give == 0)
+		return;
+	post.give--;
+	c.root = pb_of_bytes(ev.root);
+	c.index = a->index;
+	c.n_path = merkle_path(scan.leaves, a->index, path);
+	for (size_t i = 0; i < c.n_path; i++)
+		list[i] = pb_of_bytes(BYTES_OF(path[i]));
+	c.path = list;
+	c.data = pb_of_bytes(buffer_bytes(&scan.chunks[a->index]));
+	ev.chunk = &c;
+	post_event(&ev);
+}
+
+static void
+post_takes(const struct action *a)
+{
+	struct event ev = { .type = EVENT_COMMITTED, .number = a->number };
+	struct buffer packed = { 0 };
+
+	if (a->type == ACTION_STORE_SLIP) {
+		assert_true(post.slip_count < SEEN_MAX);
+		proto_pack(&a->frame->offer->slip->base, &packed);
+		assert_int_equal(
+		    slip_parse(buffer_bytes(&packed), &post.slips[post.slip_count++]), OK);
+	} else {
+		assert_true(post.envelope_count < SEEN_MAX);
+		proto_pack(&a->frame->offer->envelope->base, &packed);
+		post.envelope_numbers[post.envelope_count] = a->number;
+		assert_int_equal(
+		    envelope_parse(buffer_bytes(&packed), &post.envelopes[post.envelope_count++]),
+		    OK);
+	}
+	buffer_release(&packed);
+	if (a->type == ACTION_STORE_SLIP || !post.holds_back)
+		post_event(&ev);
+}
+
+static void
+post_loses(void)
+{
+	session_free(post.session);
+	post.session = NULL;
+	post.link = NULL;
+}
+
+static void
+post_acts(const struct action *a)
+{
+	switch (a->type) {
+	case ACTION_SEND:
+		link_send(post.link, buffer_bytes(&a->bytes));
+		break;
+	case ACTION_STORE_SLIP:
+	case ACTION_STORE_ENVELOPE:
+		post_takes(a);
+		break;
+	case ACTION_TAKEN:
+		assert_true(post.taken < SEEN_MAX);
+		post.taken_token[post.taken++] = a->token;
+		break;
+	case ACTION_LATER:
+		post.later++;
+		break;
+	case ACTION_READ_CHUNK:
+		post_gives_chunk(a);
+		break;
+	case ACTION_CLOSE:
+		link_close(post.link);
+		post_loses();
+		break;
+	default:
+		break;
+	}
+}
+
+static void
+post_event(const struct event *ev)
+{
+	struct actions out = { 0 };
+	struct session *s = post.session;
+
+	if (s == NULL)
+		return;
+	(void)!session_handle(s, ev, world_now(), &out);
+	for (size_t i = 0; i < out.count && post.session == s; i++)
+		post_acts(&out.at[i]);
+	actions_release(&out);
+	if (post.session == s)
+		timer_set(post.tick, session_deadline_ms(s));
+}
+
+static void
+on_tick(void *arg)
+{
+	struct event ev = { .type = EVENT_TICK };
+
+	(void)arg;
+	post_event(&ev);
+}
+
+static void
+on_opened(void *arg, struct link *l, const char *peer)
+{
+	struct session_self self = { .node = "ke", .incarnation = { 5 }, .directory = 1 };
+	struct event ev = { .type = EVENT_OPEN };
+
+	(void)arg;
+	(void)l;
+	(void)peer;
+	memcpy(self.head_digest, directory_head_digest(fixture_directory(fixture)), DIGEST_BYTES);
+	post.session = session_new(&self);
+	post.sessions++;
+	post_event(&ev);
+}
+
+static void
+on_frame(void *arg, struct link *l, struct bytes frame)
+{
+	struct event ev = { .type = EVENT_FRAME, .bytes = frame };
+
+	(void)arg;
+	(void)l;
+	post_event(&ev);
+}
+
+static void
+on_closed(void *arg, struct link *l, enum err why, const char *words)
+{
+	(void)arg;
+	(void)why;
+	(void)words;
+	if (l == post.link)
+		post_loses();
+}
+
+static const struct link_events events = { on_opened, on_frame, NULL, on_closed };
+
+static void
+on_dialled(void *arg, int fd, const char *address)
+{
+	(void)arg;
+	(void)address;
+	if (post.link != NULL)
+		link_close(post.link);
+	post_loses();
+	post.link = link_accept_local(machine_loop(elsewhere), fd, &events, NULL);
+}
+
+/* The line breaks; the office dials again by itself. */
+static void
+break_line(void)
+{
+	link_close(post.link);
+	post_loses();
+	run_for(10000);
+	assert_non_null(post.session);
+}
+
+/* Hand over an envelope made by PLAN; its digest to DIGEST. */
+static void
+offer_packed(struct bytes packed)
+{
+	struct event ev = { .type = EVENT_OFFER_ENVELOPE,
+		.bytes = packed,
+		.token = ++post.token,
+		.stored_ms = FIXTURE_NOW_MS - 1000 };
+
+	assert_non_null(post.session);
+	assert_true(session_may_offer(post.session) > 0);
+	post_event(&ev);
+}
+
+static void
+offer(const struct mail_plan *plan)
+{
+	struct buffer packed = { 0 };
+
+	mail_make(fixture, plan, &packed, NULL);
+	offer_packed(buffer_bytes(&packed));
+	buffer_release(&packed);
+}
+
+static void
+post_forget(void)
+{
+	post_loses();
+	listener_free(post.listener);
+	timer_free(post.tick);
+	for (size_t i = 0; i < post.slip_count; i++)
+		slip_release(&post.slips[i]);
+	for (size_t i = 0; i < post.envelope_count; i++)
+		envelope_release(&post.envelopes[i]);
+	memset(&post, 0, sizeof(post));
+}
+
+/* --- what is sent --- */
+
+static void
+set_id(ProtobufCBinaryData *to, const char *id)
+{
+	struct id raw;
+
+	assert_int_equal(id_parse(id, &raw), OK);
+	free(to->data);
+	*to = (ProtobufCBinaryData){ ID_BYTES, xmemdup(raw.at, ID_BYTES) };
+}
+
+static void
+set_body(Citex__Content *c, const char *kind, const ProtobufCMessage *body)
+{
+	struct buffer packed = { 0 };
+
+	proto_pack(body, &packed);
+	free(c->kind);
+	c->kind = xstrdup(kind);
+	c->kind_version = 1;
+	free(c->body.data);
+	c->body.data = buffer_detach(&packed, &c->body.len);
+}
+
+static void
+set_handling(Citex__Content *c, const char *tlp)
+{
+	c->handling = xalloc(sizeof(*c->handling));
+	citex__handling__init(c->handling);
+	c->handling->tlp = xstrdup(tlp);
+}
+
+static void
+set_rule(Citex__Content *c, const char *name)
+{
+	const struct deadline *limit = deadline_find(name);
+
+	c->rule = xalloc(sizeof(*c->rule));
+	citex__rule__init(c->rule);
+	c->rule->id = xstrdup(name);
+	c->rule->version = limit->version;
+	c->rule->length = limit->length;
+	c->rule->unit = xstrdup(limit->unit);
+}
+
+/* ARG: other words, or NULL. */
+static void
+make_query(Citex__Content *c, void *arg)
+{
+	Citex__Query q = CITEX__QUERY__INIT;
+	Citex__Permit permit = CITEX__PERMIT__INIT;
+	char *reasons[] = { text("AUTHENTIC") };
+
+	permit.number = text("KE 2026/0417");
+	q.permit = &permit;
+	q.reason = reasons;
+	q.n_reason = 1;
+	q.text = arg != NULL ? arg : text("The stamp number does not fit.");
+	set_body(c, "query", &q.base);
+	set_id(&c->message_id, QUERY);
+	set_id(&c->exchange, QUERY);
+	set_handling(c, "AMBER");
+	set_rule(c, "reply");
+}
+
+static void
+make_query_to_others(Citex__Content *c, void *arg)
+{
+	make_query(c, arg);
+	free(c->addressees[0]);
+	c->addressees[0] = xstrdup("so.ma");
+}
+
+/* A scan of five chunks hangs on it. */
+static void
+make_query_with_scan(Citex__Content *c, void *arg)
+{
+	static const uint8_t key[32] = { 3 };
+	static uint8_t plain[CHUNK_PLAIN_BYTES];
+	Citex__Attachment *a = xalloc(sizeof(*a));
+
+	make_query(c, arg);
+	citex__attachment__init(a);
+	a->name = xstrdup("scan.pdf");
+	a->media_type = xstrdup("application/pdf");
+	a->length = (CHUNKS - 1) * (uint64_t)CHUNK_PLAIN_BYTES + 1;
+	a->sealed_length = sealed_length_of(a->length);
+	scan.leaves = merkle_new();
+	for (uint32_t i = 0; i < CHUNKS; i++) {
+		size_t len = i < CHUNKS - 1 ? CHUNK_PLAIN_BYTES : 1;
+		memset(plain, (int)i, sizeof(plain));
+		assert_int_equal(
+		    chunk_seal(key, i, CHUNKS, (struct bytes){ plain, len }, &scan.chunks[i]), OK);
+		merkle_add(scan.leaves, buffer_bytes(&scan.chunks[i]));
+	}
+	merkle_root(scan.leaves, scan.root);
+	a->root = (ProtobufCBinaryData){ DIGEST_BYTES, xmemdup(scan.root, DIGEST_BYTES) };
+	a->key = (ProtobufCBinaryData){ 32, xmemdup(key, 32) };
+	a->digest = (ProtobufCBinaryData){ DIGEST_BYTES, xmemdup(scan.root, DIGEST_BYTES) };
+	free(c->attachments);
+	c->attachments = xalloc(sizeof(*c->attachments));
+	c->attachments[0] = a;
+	c->n_attachments = 1;
+}
+
+/* --- what stands in the book --- */
+
+static uint64_t
+count(enum box box)
+{
+	struct txn *t = NULL;
+	uint64_t n;
+
+	assert_int_equal(store_read(store, &t), OK);
+	n = book_count(office_book(office), t, box);
+	store_end(t);
+	return n;
+}
+
+static bool
+has_alarm(const char *what)
+{
+	for (const char *const *a = office_alarms(office); *a != NULL; a++) {
+		if (strcmp(*a, what) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+expect_slip(size_t i, Citex__SlipType type, const char *reason)
+{
+	if (i >= post.slip_count)
+		fail_msg("%zu slips, none of them %d", post.slip_count, (int)type);
+	if (post.slips[i].body->type != type)
+		fail_msg("a slip of type %d, %s", (int)post.slips[i].body->type,
+		    post.slips[i].body->reason);
+	assert_string_equal(post.slips[i].body->reason, reason);
+	assert_string_equal(post.slips[i].body->to, "gb.ma");
+	assert_string_equal(post.slips[i].body->maker, "ke.ma");
+}
+
+/* --- life --- */
+
+static void
+on_hook(void *arg, const char *event, const char *id, const char *kind)
+{
+	(void)arg;
+	(void)id;
+	(void)kind;
+	told_new += strcmp(event, "new") == 0 ? 1 : 0;
+}
+
+static void
+fill_store(struct store *s)
+{
+	struct directory *d = fixture_directory(fixture);
+	struct buffer head = { 0 };
+	struct book *b = NULL;
+	struct txn *t = NULL;
+
+	assert_int_equal(book_new(s, &store_key, &b), OK);
+	assert_int_equal(store_begin(s, &t), OK);
+	proto_pack(&directory_signed_head(d)->base, &head);
+	assert_int_equal(book_put_directory(b, t, buffer_bytes(&head), directory_contents(d)), OK);
+	if (before_start != NULL)
+		before_start(b, t);
+	assert_int_equal(store_commit(t), OK);
+	book_free(b);
+	buffer_release(&head);
+}
+
+static void
+boot(void *arg, struct machine *m)
+{
+	(void)arg;
+	if (m == elsewhere || elsewhere == NULL)
+		return;
+	assert_int_equal(store_open_sim(machine_disk(m), &book_layout, &store), OK);
+	if (!store_is_made)
+		fill_store(store);
+	store_is_made = true;
+	assert_int_equal(office_new(machine_loop(m), store, &config, &office), OK);
+}
+
+static void
+crashed(void *arg, struct machine *m)
+{
+	(void)arg;
+	(void)m;
+	office_free(office);
+	store_close(store);
+	office = NULL;
+	store = NULL;
+}
+
+static int
+begin(uint64_t seed)
+{
+	static const uint8_t key[32] = { 1, 2, 3 };
+
+	signing = (struct office_key){ fixture_cert(fixture, "ke.ma", USE_SIGNING),
+		fixture_key(fixture, "ke.ma", USE_SIGNING) };
+	sealing = (struct office_key){ fixture_cert(fixture, "ke.ma", USE_SEALING),
+		fixture_key(fixture, "ke.ma", USE_SEALING) };
+	assert_int_equal(secret_from(&store_key, BYTES_OF(key)), OK);
+	config = (struct office_config){ .authority = "ke.ma",
+		.node = "ke",
+		.signing = &signing,
+		.sealing = &sealing,
+		.signing_count = 1,
+		.sealing_count = 1,
+		.store_key = &store_key,
+		.link_path = POST,
+		.directory_pin = fixture_pin(fixture),
+		.desk_fd = -1,
+		.hook = on_hook };
+	store_is_made = false;
+	told_new = 0;
+	world_begin(seed);
+	world_calm();
+	elsewhere = NULL;
+	elsewhere = machine_new("elsewhere", boot, NULL, NULL);
+	machine_boot(elsewhere);
+	post.listener =
+	    listener_new(machine_loop(elsewhere), world_listen(elsewhere, POST), on_dialled, NULL);
+	post.tick = timer_new(machine_loop(elsewhere), on_tick, NULL);
+	post.give = SEEN_MAX;
+	ke = machine_new("ke", boot, crashed, NULL);
+	machine_boot(ke);
+	run_for(3000);
+	assert_non_null(post.session);
+	return 0;
+}
+
+static int
+set_up(void **state)
+{
+	(void)state;
+	before_start = NULL;
+	return begin(1);
+}
+
+static int
+tear_down(void **state)
+{
+	(void)state;
+	post_forget();
+	office_free(office);
+	store_close(store);
+	world_end();
+	secret_release(&store_key);
+	for (size_t i = 0; i < CHUNKS; i++)
+		buffer_release(&scan.chunks[i]);
+	merkle_free(scan.leaves);
+	memset(&scan, 0, sizeof(scan));
+	return 0;
+}
+
+/* Keys are made before the first world, whose chance is OpenSSL's, too. */
+static int
+make_fixture(void **state)
+{
+	(void)state;
+	log_open("test", getenv("TEST_LOG") != NULL ? LEVEL_DEBUG : LEVEL_ERROR);
+	fixture = fixture_new();
+	return 0;
+}
+
+static int
+free_fixture(void **state)
+{
+	(void)state;
+	fixture_free(fixture);
+	return 0;
+}
+
+/* --- what comes in --- */
+
+static void
+test_office_takes_files_and_answers(void **state)
+{
+	struct mail_plan plan = { .content = make_query };
+
+	(void)state;
+	offer(&plan);
+	run_for(2000);
+	assert_int_equal(post.taken, 1);
+	assert_int_equal(post.slip_count, 1);
+	expect_slip(0, CITEX__SLIP_TYPE__SLIP_OPENED, "");
+	assert_int_equal(count(BOX_INBOX), 1);
+	assert_int_equal(told_new, 1);
+}
+
+static void
+test_office_answers_the_same_envelope_with_the_first_receipt(void **state)
+{
+	struct mail_plan plan = { .content = make_query };
+	struct buffer packed = { 0 };
+
+	(void)state;
+	mail_make(fixture, &plan, &packed, NULL);
+	for (unsigned i = 1; i <= 3; i++) {
+		offer_packed(buffer_bytes(&packed));
+		run_for(2000);
+		assert_int_equal(post.taken, i);
+		assert_int_equal(post.slip_count, i);
+		assert_memory_equal(post.slips[i - 1].digest, post.slips[0].digest, DIGEST_BYTES);
+		if (i == 2)
+			break_line();
+	}
+	assert_int_equal(count(BOX_INBOX), 1);
+	assert_int_equal(told_new, 1);
+	buffer_release(&packed);
+}
+
+static void
+test_office_a_message_in_another_envelope_is_not_new(void **state)
+{
+	struct mail_plan plan = { .content = make_query }, again = { .sequence = 2 };
+	struct buffer packed = { 0 }, signed_data = { 0 };
+
+	(void)state;
+	mail_make(fixture, &plan, &packed, &signed_data);
+	offer_packed(buffer_bytes(&packed));
+	again.signed_data = buffer_bytes(&signed_data);
+	offer(&again);
+	run_for(2000);
+	assert_int_equal(post.taken, 2);
+	assert_int_equal(post.slip_count, 2);
+	expect_slip(0, CITEX__SLIP_TYPE__SLIP_OPENED, "");
+	expect_slip(1, CITEX__SLIP_TYPE__SLIP_OPENED, "");
+	assert_memory_not_equal(post.slips[0].digest, post.slips[1].digest, DIGEST_BYTES);
+	assert_int_equal(count(BOX_INBOX), 1);
+	assert_int_equal(told_new, 1);
+	buffer_release(&packed);
+	buffer_release(&signed_data);
+}
+
+static void
+test_office_refuses_another_content_under_a_known_id(void **state)
+{
+	struct mail_plan plan = { .content = make_query };
+	struct mail_plan other = {
+		.content = make_query, .arg = text("Another story."), .sequence = 2
+	};
+
+	(void)state;
+	offer(&plan);
+	run_for(2000);
+	offer(&other);
+	run_for(2000);
+	assert_int_equal(post.taken, 2);
+	expect_slip(0, CITEX__SLIP_TYPE__SLIP_OPENED, "");
+	expect_slip(1, CITEX__SLIP_TYPE__SLIP_REFUSED, err_name(ERR_CONFLICT));
+	assert_true(has_alarm("conflict"));
+	assert_int_equal(count(BOX_INBOX), 1);
+	assert_int_equal(count(BOX_QUARANTINE), 1);
+	assert_int_equal(told_new, 1);
+}
+
+/* What is not for us, or not theirs to say: refused, kept apart, never shown as new. */
+static void
+test_office_refuses_what_may_not_come(void **state)
+{
+	static const struct {
+		const char *name;
+		struct mail_plan plan;
+		enum err err;
+	} rows[] = {
+		{ "sealed to another authority", { .content = make_query, .sealed_to = "so.ma" },
+		    ERR_CANNOT_BE_OPENED },
+		{ "signed to another and forwarded as it is", { .content = make_query_to_others },
+		    ERR_IDENTITY },
+		{ "signed by another than its author", { .content = make_query, .signer = "so.ma" },
+		    ERR_CANNOT_BE_OPENED },
+		{ "signed with the sealing key",
+		    { .content = make_query, .signer_use = USE_SEALING }, ERR_CANNOT_BE_OPENED },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		if (i > 0)
+			begin(i);
+		offer(&rows[i].plan);
+		run_for(2000);
+		if (post.slip_count != 1 ||
+		    strcmp(post.slips[0].body->reason, err_name(rows[i].err)) != 0)
+			fail_msg("%s: %s", rows[i].name,
+			    post.slip_count > 0 ? post.slips[0].body->reason : "no answer");
+		assert_int_equal(post.taken, 1);
+		expect_slip(0, CITEX__SLIP_TYPE__SLIP_REFUSED, err_name(rows[i].err));
+		assert_string_equal(post.slips[0].body->words, err_words(rows[i].err));
+		assert_int_equal(count(BOX_INBOX), 0);
+		assert_int_equal(count(BOX_QUARANTINE), 1);
+		assert_int_equal(told_new, 0);
+		if (i + 1 < sizeof(rows) / sizeof(*rows))
+			(void)tear_down(state);
+	}
+}
+
+static void
+make_interim(Citex__Content *c, void *arg)
+{
+	make_query(c, arg);
+	free(c->kind);
+	c->kind = xstrdup("interim");
+}
+
+static void
+test_office_refuses_a_kind_that_its_author_may_not_send(void **state)
+{
+	struct mail_plan plan = { .author = "gb.border-force", .content = make_interim };
+
+	(void)state;
+	offer(&plan);
+	run_for(2000);
+	assert_int_equal(post.taken, 1);
+	assert_int_equal(post.slip_count, 1);
+	assert_int_equal(post.slips[0].body->type, CITEX__SLIP_TYPE__SLIP_REFUSED);
+	assert_string_equal(post.slips[0].body->reason, err_name(ERR_DENIED));
+	assert_int_equal(count(BOX_INBOX), 0);
+	assert_int_equal(count(BOX_QUARANTINE), 1);
+}
+
+/* --- what killed an earlier process --- */
+
+static unsigned attempts_before;
+
+static void
+leave_arrived(struct book *b, struct txn *t)
+{
+	struct mail_plan plan = { .content = make_query };
+	struct buffer packed = { 0 };
+	struct envelope e;
+	Citex__BookArrived a = CITEX__BOOK_ARRIVED__INIT;
+
+	mail_make(fixture, &plan, &packed, NULL);
+	assert_int_equal(envelope_parse(buffer_bytes(&packed), &e), OK);
+	a.packed = pb_of_bytes(buffer_bytes(&packed));
+	a.complete = true;
+	a.arrived = a.stored = FIXTURE_NOW_MS;
+	a.attempts = attempts_before;
+	assert_int_equal(book_put_arrived(b, t, e.digest, &a), OK);
+	envelope_release(&e);
+	buffer_release(&packed);
+}
+
+static int
+set_up_left(void **state)
+{
+	(void)state;
+	before_start = leave_arrived;
+	return begin(1);
+}
+
+static int
+set_up_left_twice(void **state)
+{
+	attempts_before = OPEN_ATTEMPTS_MAX - 1;
+	return set_up_left(state);
+}
+
+static int
+set_up_left_thrice(void **state)
+{
+	attempts_before = OPEN_ATTEMPTS_MAX;
+	return set_up_left(state);
+}
+
+static void
+test_office_opens_what_was_left(void **state)
+{
+	(void)state;
+	assert_int_equal(post.slip_count, 1);
+	expect_slip(0, CITEX__SLIP_TYPE__SLIP_OPENED, "");
+	assert_int_equal(count(BOX_INBOX), 1);
+	assert_false(has_alarm("poison"));
+}
+
+static void
+test_office_does_not_open_what_killed_it_three_times(void **state)
+{
+	(void)state;
+	assert_int_equal(post.slip_count, 1);
+	expect_slip(0, CITEX__SLIP_TYPE__SLIP_REFUSED, err_name(ERR_CANNOT_BE_OPENED));
+	assert_int_equal(count(BOX_INBOX), 0);
+	assert_int_equal(count(BOX_QUARANTINE), 1);
+	assert_true(has_alarm("poison"));
+}
+
+/* --- attachments --- */
+
+static void
+test_office_takes_an_envelope_with_its_last_chunk(void **state)
+{
+	struct mail_plan plan = { .content = make_query_with_scan };
+	struct buffer packed = { 0 };
+
+	(void)state;
+	mail_make(fixture, &plan, &packed, NULL);
+	post.give = CHUNKS - 1;
+	offer_packed(buffer_bytes(&packed));
+	run_for(20000);
+	assert_int_equal(post.taken, 0);
+	assert_int_equal(post.slip_count, 0);
+	assert_int_equal(count(BOX_INBOX), 0);
+	assert_int_equal(post.wanted_count, CHUNKS);
+	break_line();
+	post.give = 1;
+	post.wanted_count = 0;
+	offer_packed(buffer_bytes(&packed));
+	run_for(5000);
+	assert_int_equal(post.wanted_count, 1); /* what came before the line broke stays */
+	assert_int_equal(post.taken, 1);
+	expect_slip(0, CITEX__SLIP_TYPE__SLIP_OPENED, "");
+	assert_int_equal(count(BOX_INBOX), 1);
+	buffer_release(&packed);
+}
+
+/* A chunk that does not belong there is not taken, and nor is the envelope. */
+static void
+test_office_takes_no_false_chunk(void **state)
+{
+	struct mail_plan plan = { .content = make_query_with_scan };
+	struct buffer packed = { 0 };
+
+	(void)state;
+	mail_make(fixture, &plan, &packed, NULL);
+	scan.chunks[2].at[7] ^= 1;
+	offer_packed(buffer_bytes(&packed));
+	run_for(5000);
+	assert_int_equal(post.taken, 0);
+	assert_int_equal(post.later, 1);
+	assert_int_equal(count(BOX_INBOX), 0);
+	scan.chunks[2].at[7] ^= 1;
+	offer_packed(buffer_bytes(&packed));
+	run_for(5000);
+	assert_int_equal(post.taken, 1);
+	assert_int_equal(count(BOX_INBOX), 1);
+	buffer_release(&packed);
+}
+
+#define OFFICE_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		OFFICE_TEST(test_office_takes_files_and_answers),
+		OFFICE_TEST(test_office_answers_the_same_envelope_with_the_first_receipt),
+		OFFICE_TEST(test_office_a_message_in_another_envelope_is_not_new),
+		OFFICE_TEST(test_office_refuses_another_content_under_a_known_id),
+		OFFICE_TEST(test_office_refuses_what_may_not_come),
+		OFFICE_TEST(test_office_refuses_a_kind_that_its_author_may_not_send),
+		cmocka_unit_test_setup_teardown(
+		    test_office_opens_what_was_left, set_up_left_twice, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    test_office_does_not_open_what_killed_it_three_times, set_up_left_thrice,
+		    tear_down),
+		OFFICE_TEST(test_office_takes_an_envelope_with_its_last_chunk),
+		OFFICE_TEST(test_office_takes_no_false_chunk),
+	};
+
+	return cmocka_run_group_tests_name("office", tests, make_fixture, free_fixture);
+}
