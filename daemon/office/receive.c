@@ -122,7 +122,8 @@ was_sent_to(struct book *b, struct txn *t, const Citex__BookMessage *m, const ch
 	return found;
 }
 
-/* An answer speaks of a message that we sent to its author. */
+/* An answer speaks of a message that we sent to its author; one that is passed on answers nobody.
+ */
 static enum err
 judge_about(struct opening *x, struct txn *t, const Citex__Content *c)
 {
@@ -133,7 +134,7 @@ judge_about(struct opening *x, struct txn *t, const Citex__Content *c)
 	struct id id;
 	bool fits = false;
 
-	if (k->effect != EFFECT_ANSWERS && k->effect != EFFECT_EXTENDS)
+	if ((k->effect != EFFECT_ANSWERS && k->effect != EFFECT_EXTENDS) || c->origin != NULL)
 		return OK;
 	if (id_from_bytes(bytes_of_pb(c->about), &id) == OK &&
 	    book_message(b, t, id, &about) == OK) {

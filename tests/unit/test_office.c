@@ -15,8 +15,8 @@
 #include "pki/ossl.h"
 #include "proto/codes.h"
 #include "proto/decode.h"
-#include "proto/kinds/note.pb-c.h"
 #include "proto/kinds/query.pb-c.h"
+#include "proto/kinds/reply.pb-c.h"
 #include "tests/mail.h"
 #include "tests/sim/world.h"
 
@@ -833,6 +833,250 @@ test_office_takes_no_false_chunk(void **state)
 	buffer_release(&packed);
 }
 
+/* What is passed on asks and answers nobody: also an answer may be. */
+static void
+make_forwarded_reply(Citex__Content *c, void *arg)
+{
+	static const char *const about = "0193f3c2-1a2b-7000-8000-00000000000a";
+	Citex__Reply r = CITEX__REPLY__INIT;
+
+	(void)arg;
+	r.outcome = text("NOTISSUED");
+	set_body(c, "reply", &r.base);
+	set_id(&c->message_id, QUERY);
+	set_id(&c->exchange, QUERY);
+	set_id(&c->about, about);
+	set_handling(c, "GREEN");
+	c->origin = xalloc(sizeof(*c->origin));
+	citex__origin__init(c->origin);
+	c->origin->author = xstrdup("so.ma");
+	set_id(&c->origin->message_id, about);
+	c->origin->signed_digest =
+	    (ProtobufCBinaryData){ DIGEST_BYTES, xmemdup(scan.root, DIGEST_BYTES) };
+}
+
+static void
+test_office_files_an_answer_that_was_passed_on(void **state)
+{
+	struct mail_plan plan = { .content = make_forwarded_reply };
+
+	(void)state;
+	offer(&plan);
+	run_for(2000);
+	expect_slip(0, CITEX__SLIP_TYPE__SLIP_OPENED, "");
+	assert_int_equal(count(BOX_INBOX), 1);
+}
+
+/* --- what goes out --- */
+
+struct outcome {
+	bool told, known;
+	enum err err;
+	char words[400];
+};
+
+static void
+on_submitted(void *arg, enum err e, const char *words, const Citex__Submitted *s)
+{
+	struct outcome *o = arg;
+
+	o->told = true;
+	o->err = e;
+	o->known = s != NULL && s->known;
+	snprintf(o->words, sizeof(o->words), "%s", words);
+}
+
+static void
+on_done(void *arg, enum err e, const char *words)
+{
+	on_submitted(arg, e, words, NULL);
+}
+
+static void
+submit(const char *id, const char *words, struct outcome *out)
+{
+	Citex__Submit s = CITEX__SUBMIT__INIT;
+	Citex__Query q = CITEX__QUERY__INIT;
+	Citex__Permit permit = CITEX__PERMIT__INIT;
+	char *reasons[] = { text("AUTHENTIC") }, *to[] = { text("gb.ma") };
+	struct buffer body = { 0 };
+
+	*out = (struct outcome){ .told = false };
+	permit.number = text("GB 1");
+	q.permit = &permit;
+	q.reason = reasons;
+	q.n_reason = 1;
+	q.text = text(words);
+	proto_pack(&q.base, &body);
+	s.id = text(id);
+	s.kind = text("query");
+	s.to = to;
+	s.n_to = 1;
+	s.body = pb_of_bytes(buffer_bytes(&body));
+	s.even_if_unreadable = true;
+	office_submit(office, &s, "Wanjiru", on_submitted, out);
+	buffer_release(&body);
+}
+
+static struct outcome
+submit_and_wait(const char *id, const char *words)
+{
+	struct outcome out;
+
+	submit(id, words, &out);
+	run_for(2000);
+	assert_true(out.told);
+	return out;
+}
+
+static struct outcome
+withdraw(const char *id)
+{
+	struct outcome out = { .told = false };
+	struct id raw;
+
+	assert_int_equal(id_parse(id, &raw), OK);
+	office_withdraw(office, raw, "Wanjiru", on_done, &out);
+	run_for(2000);
+	assert_true(out.told);
+	return out;
+}
+
+static void
+test_office_sends_a_known_id_once(void **state)
+{
+	struct outcome out = submit_and_wait(OURS, "a");
+
+	(void)state;
+	if (out.err != OK)
+		fail_msg("%s", out.words);
+	assert_false(out.known);
+	out = submit_and_wait(OURS, "a");
+	assert_int_equal(out.err, OK);
+	assert_true(out.known);
+	out = submit_and_wait(OURS, "b");
+	assert_int_equal(out.err, ERR_CONFLICT);
+	assert_int_equal(post.envelope_count, 1);
+	assert_int_equal(count(BOX_SENT), 1);
+}
+
+/* What the post was offered may be on its disk, whatever became of the line. */
+static void
+test_office_withdraws_only_what_has_not_left(void **state)
+{
+	(void)state;
+	assert_int_equal(submit_and_wait(OURS, "a").err, OK);
+	assert_int_equal(withdraw(OURS).err, ERR_WRONG_STATE); /* taken */
+	post.holds_back = true;
+	assert_int_equal(submit_and_wait(QUERY, "a").err, OK);
+	assert_int_equal(post.envelope_count, 2);
+	assert_int_equal(withdraw(QUERY).err, ERR_WRONG_STATE); /* offered */
+}
+
+static void
+test_office_withdraws_what_was_never_offered(void **state)
+{
+	(void)state;
+	machine_cut(elsewhere, true);
+	link_close(post.link);
+	post_loses();
+	run_for(1000);
+	assert_int_equal(submit_and_wait(OURS, "a").err, OK);
+	assert_int_equal(withdraw(OURS).err, OK);
+	assert_int_equal(withdraw(OURS).err, ERR_WRONG_STATE);
+	machine_cut(elsewhere, false);
+	run_for(20000);
+	assert_non_null(post.session);
+	assert_int_equal(post.envelope_count, 0);
+}
+
+static bool
+put_piece(const char *handle, uint64_t length)
+{
+	static uint8_t plain[1000];
+	Citex__Put p = CITEX__PUT__INIT;
+	struct outcome out = { .told = false };
+
+	p.handle = (ProtobufCBinaryData){ ID_BYTES, (uint8_t *)(uintptr_t)handle };
+	p.name = text("scan.pdf");
+	p.media_type = text("application/pdf");
+	p.length = length;
+	p.data = (ProtobufCBinaryData){ (size_t)length, plain };
+	office_put(office, &p, on_done, &out);
+	run_for(1000);
+	assert_true(out.told);
+	return out.err == OK;
+}
+
+static void
+test_office_never_writes_over_an_attachment(void **state)
+{
+	(void)state;
+	assert_true(put_piece("0123456789abcdef", 1000));
+	assert_false(put_piece("0123456789abcdef", 1000));
+	assert_true(put_piece("0123456789abcdeF", 0));
+}
+
+/* --- death at any point --- */
+
+/* What a process had in memory when it died is nobody's leak. */
+void __lsan_disable(void) __attribute__((weak));
+void __lsan_enable(void) __attribute__((weak));
+
+/* Run N events, die, and go on: what was taken is filed once, what was accepted goes out. */
+static void
+die_after(unsigned n)
+{
+	struct mail_plan plan = { .content = make_query };
+	struct buffer packed = { 0 };
+	struct outcome out;
+	int64_t until_ms;
+
+	mail_make(fixture, &plan, &packed, NULL);
+	if (__lsan_disable != NULL)
+		__lsan_disable();
+	offer_packed(buffer_bytes(&packed));
+	submit(OURS, "a", &out);
+	until_ms = world_now().mono_ms + 5000;
+	for (unsigned i = 0; i < n && world_step(until_ms); i++)
+		;
+	machine_crash(ke);
+	if (__lsan_enable != NULL)
+		__lsan_enable();
+	run_for(30000);
+	assert_non_null(office);
+	if (post.taken == 0) { /* custody is still the post's: it offers again */
+		offer_packed(buffer_bytes(&packed));
+		run_for(5000);
+	}
+	assert_int_equal(post.taken, 1);
+	assert_int_equal(count(BOX_INBOX), 1);
+	assert_true(post.slip_count >= 1);
+	for (size_t i = 0; i < post.slip_count; i++)
+		assert_memory_equal(post.slips[i].digest, post.slips[0].digest, DIGEST_BYTES);
+	assert_true(told_new <= 1);
+	if (out.told && out.err == OK) {
+		assert_int_equal(count(BOX_SENT), 1);
+		assert_true(post.envelope_count >= 1);
+	}
+	for (size_t i = 1; i < post.envelope_count; i++) /* never sealed twice */
+		assert_memory_equal(
+		    post.envelopes[i].digest, post.envelopes[0].digest, DIGEST_BYTES);
+	buffer_release(&packed);
+}
+
+static void
+test_office_loses_nothing_whenever_it_dies(void **state)
+{
+	for (unsigned n = 0; n < 60; n++) {
+		if (n > 0)
+			begin(n + 1);
+		die_after(n);
+		if (n + 1 < 60)
+			(void)tear_down(state);
+	}
+}
+
 #define OFFICE_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int
@@ -852,6 +1096,12 @@ main(void)
 		    tear_down),
 		OFFICE_TEST(test_office_takes_an_envelope_with_its_last_chunk),
 		OFFICE_TEST(test_office_takes_no_false_chunk),
+		OFFICE_TEST(test_office_files_an_answer_that_was_passed_on),
+		OFFICE_TEST(test_office_sends_a_known_id_once),
+		OFFICE_TEST(test_office_withdraws_only_what_has_not_left),
+		OFFICE_TEST(test_office_withdraws_what_was_never_offered),
+		OFFICE_TEST(test_office_never_writes_over_an_attachment),
+		OFFICE_TEST(test_office_loses_nothing_whenever_it_dies),
 	};
 
 	return cmocka_run_group_tests_name("office", tests, make_fixture, free_fixture);
