@@ -707,7 +707,8 @@ ask_chunks(struct office *o, struct pull *p)
 
 	if (store_read(o->store, &t) != OK)
 		return;
-	while (p->part < outer->n_parts && o->session != NULL && session_may_want(o->session) > 0 &&
+	/* the session first: when it ends in here, P is gone with it */
+	while (o->session != NULL && p->part < outer->n_parts && session_may_want(o->session) > 0 &&
 	    p->asked + p->writing < CHUNKS_IN_FLIGHT) {
 		const Citex__Part *part = outer->parts[p->part];
 		struct event ev = {
