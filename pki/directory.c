@@ -26,6 +26,13 @@ struct party {
 	bool held; /* its CA changed without a voucher: nobody speaks for it */
 };
 
+/* The CAs that spoke for a Party, oldest first. They outlive its being held, and its absence. */
+struct known {
+	char *party;
+	struct cert **cas;
+	size_t count;
+};
+
 /* A key by its identifier, in order of identifiers. */
 struct listed {
 	const uint8_t *id;
@@ -45,6 +52,8 @@ struct directory {
 	size_t publisher_count;
 	struct party *parties;
 	size_t party_count;
+	struct known *known;
+	size_t known_count;
 	struct directory_authority *authorities; /* by id */
 	size_t authority_count;
 	struct directory_node *nodes; /* by id */
@@ -324,6 +333,40 @@ find_party(const struct directory *d, const char *code)
 	return NULL;
 }
 
+static const struct known *
+find_known(const struct directory *d, const char *party)
+{
+	for (size_t i = 0; d != NULL && i < d->known_count; i++) {
+		if (strcmp(d->known[i].party, party) == 0)
+			return &d->known[i];
+	}
+	return NULL;
+}
+
+static void
+remember(struct directory *d, const char *party, struct cert *const *cas, size_t count)
+{
+	struct known *k;
+
+	d->known = xgrow(d->known, d->known_count + 1, sizeof(*d->known));
+	k = &d->known[d->known_count++];
+	*k = (struct known){ xstrdup(party), xalloc_array(count, sizeof(struct cert *)), count };
+	for (size_t i = 0; i < count; i++)
+		k->cas[i] = cert_ref(cas[i]);
+}
+
+static void
+free_known(struct directory *d)
+{
+	for (size_t i = 0; i < d->known_count; i++) {
+		for (size_t n = 0; n < d->known[i].count; n++)
+			cert_free(d->known[i].cas[n]);
+		free(d->known[i].cas);
+		free(d->known[i].party);
+	}
+	free(d->known);
+}
+
 /* Each CA after the first is vouched for by the one before it. */
 static enum err
 check_voucher(const Citex__Party *p, size_t i, const struct cert *before, struct bytes der)
@@ -345,13 +388,29 @@ take_one_ca(const Citex__Party *p, size_t i, struct cert **out, char *why)
 	return e == OK ? OK : say(why, e, "the CA of %s: %s", p->code, err_words(e));
 }
 
-/* The CAs, by the chain of vouchers; held when that chain does not reach what PREVIOUS knew. */
-static enum err
-take_cas(const Citex__Party *p, const struct party *was, struct party *out, char *why)
+/* Does the list go on where the known one ended? Its oldest may have been dropped; nothing may
+ * stand before or between the known ones, for each CA of the list certifies. */
+static bool
+goes_on(const struct known *k, const struct party *p)
 {
-	const struct cert *known = was != NULL && !was->held ? was->cas[was->ca_count - 1] : NULL;
-	bool connected = known == NULL;
+	size_t first = 0;
 
+	while (first < k->count && !bytes_equal(cert_der(k->cas[first]), cert_der(p->cas[0])))
+		first++;
+	if (first == k->count || k->count - first > p->ca_count)
+		return false;
+	for (size_t i = 1; first + i < k->count; i++) {
+		if (!bytes_equal(cert_der(k->cas[first + i]), cert_der(p->cas[i])))
+			return false;
+	}
+	return true;
+}
+
+/* The CAs, by the chain of vouchers; held when that chain does not go on from what BEFORE knew. */
+static enum err
+take_cas(struct directory *d, const Citex__Party *p, const struct known *known, struct party *out,
+    char *why)
+{
 	if (p->n_cas == 0)
 		return say(why, ERR_CERTIFICATE, "%s has no CA", p->code);
 	out->cas = xalloc_array(p->n_cas, sizeof(struct cert *));
@@ -366,10 +425,12 @@ take_cas(const Citex__Party *p, const struct party *was, struct party *out, char
 		if (i > 0 && check_voucher(p, i, out->cas[i - 1], cert_der(c)) != OK)
 			return say(why, ERR_SIGNATURE,
 			    "a CA of %s has no voucher of the one before", p->code);
-		if (known != NULL && bytes_equal(cert_der(c), cert_der(known)))
-			connected = true;
 	}
-	out->held = !connected;
+	out->held = known != NULL && !goes_on(known, out);
+	if (out->held)
+		remember(d, p->code, known->cas, known->count);
+	else
+		remember(d, p->code, out->cas, out->ca_count);
 	return OK;
 }
 
@@ -384,7 +445,7 @@ take_party(struct directory *d, const Citex__Party *p, const struct directory *p
 	d->parties = xgrow(d->parties, d->party_count + 1, sizeof(*d->parties));
 	own = &d->parties[d->party_count++];
 	*own = (struct party){ .code = p->code };
-	e = take_cas(p, previous != NULL ? find_party(previous, p->code) : NULL, own, why);
+	e = take_cas(d, p, find_known(previous, p->code), own, why);
 	for (size_t i = 0; e == OK && !own->held && i < p->n_authorities; i++)
 		e = take_authority(d, p, own, p->authorities[i], why);
 	for (size_t i = 0; e == OK && !own->held && i < p->n_nodes; i++)
@@ -497,6 +558,11 @@ take_contents(
 		e = take_party(d, d->contents->parties[i], previous, why);
 	if (e != OK)
 		return e;
+	for (size_t i = 0; previous != NULL && i < previous->known_count; i++) {
+		const struct known *k = &previous->known[i];
+		if (find_party(d, k->party) == NULL)
+			remember(d, k->party, k->cas, k->count);
+	}
 	if (d->authority_count > 1)
 		qsort(d->authorities, d->authority_count, sizeof(*d->authorities), by_authority);
 	if (d->node_count > 1)
@@ -539,9 +605,10 @@ copy_head(struct directory *d, const Citex__SignedHead *head)
 	return e == OK ? check_head_fields(d->head) : e;
 }
 
+/* The head is judged by JUDGE's publishers, or by PIN; the CAs by what BEFORE knew. */
 static enum err
-build(const struct directory *previous, const char *pin, const Citex__SignedHead *head,
-    struct bytes contents, struct directory **out, char *why)
+build(const struct directory *judge, const char *pin, const struct directory *before,
+    const Citex__SignedHead *head, struct bytes contents, struct directory **out, char *why)
 {
 	struct directory *d = xalloc(sizeof(*d));
 	Citex__Head *again = NULL;
@@ -552,16 +619,16 @@ build(const struct directory *previous, const char *pin, const Citex__SignedHead
 	e = copy_head(d, head);
 	if (e != OK)
 		(void)say(why, e, "the head is malformed");
-	if (e == OK && previous != NULL) {
-		e = verify_by_any(head, previous->publishers, previous->publisher_count, &again);
+	if (e == OK && judge != NULL) {
+		e = verify_by_any(head, judge->publishers, judge->publisher_count, &again);
 		proto_free((ProtobufCMessage *)again);
 		if (e != OK)
 			(void)say(why, e,
 			    "its head is not signed by a publisher of the directory before");
 	}
 	if (e == OK)
-		e = take_contents(d, contents, previous, why);
-	if (e == OK && previous == NULL)
+		e = take_contents(d, contents, before, why);
+	if (e == OK && judge == NULL)
 		e = check_pinned(d, pin, head, why);
 	if (e == OK)
 		*out = d;
@@ -576,14 +643,88 @@ directory_build(const struct directory *previous, const char *pin, const Citex__
 {
 	return previous == NULL && pin == NULL
 	    ? say(why, ERR_DIRECTORY, "there is nothing to judge it by")
-	    : build(previous, pin, head, contents, out, why);
+	    : build(previous, pin, previous, head, contents, out, why);
+}
+
+static enum err
+take_known_party(struct directory *d, const Citex__KnownParty *p)
+{
+	struct cert **cas = xalloc_array(p->n_cas, sizeof(struct cert *));
+	enum err e = p->n_cas > 0 ? OK : ERR_MALFORMED;
+
+	for (size_t i = 0; e == OK && i < p->n_cas; i++)
+		e = cert_parse(bytes_of_pb(p->cas[i]), &cas[i]);
+	if (e == OK)
+		remember(d, p->party, cas, p->n_cas);
+	for (size_t i = 0; i < p->n_cas; i++)
+		cert_free(cas[i]);
+	free(cas);
+	return e;
+}
+
+static enum err
+take_known(struct directory *d, struct bytes known)
+{
+	Citex__KnownParties *list = NULL;
+	enum err e =
+	    proto_unpack(&citex__known_parties__descriptor, known, (ProtobufCMessage **)&list);
+
+	for (size_t i = 0; e == OK && i < list->n_parties; i++)
+		e = take_known_party(d, list->parties[i]);
+	proto_free((ProtobufCMessage *)list);
+	return e;
 }
 
 enum err
-directory_build_kept(
-    const Citex__SignedHead *head, struct bytes contents, struct directory **out, char *why)
+directory_build_kept(const struct directory *judge, const char *pin, const Citex__SignedHead *head,
+    struct bytes kept, struct directory **out, char *why)
 {
-	return build(NULL, NULL, head, contents, out, why);
+	struct directory before = { 0 };
+	Citex__Head *h = NULL;
+	struct bytes contents = kept, known = BYTES_NONE;
+	enum err e = proto_unpack(
+	    &citex__head__descriptor, bytes_of_pb(head->head), (ProtobufCMessage **)&h);
+
+	if (e == OK && h->contents_length < kept.len) {
+		contents.len = (size_t)h->contents_length;
+		known = (struct bytes){ kept.at + contents.len, kept.len - contents.len };
+	}
+	if (e == OK)
+		e = take_known(&before, known);
+	e = e == OK ? build(judge, pin, &before, head, contents, out, why)
+		    : say(why, e, "what was kept of the directory is malformed");
+	free_known(&before);
+	proto_free((ProtobufCMessage *)h);
+	return e;
+}
+
+static void
+add_known(Citex__KnownParties *list, const struct known *k)
+{
+	Citex__KnownParty *p = xalloc(sizeof(*p));
+
+	citex__known_party__init(p);
+	p->party = xstrdup(k->party);
+	p->cas = xalloc_array(k->count, sizeof(*p->cas));
+	for (size_t i = 0; i < k->count; i++) {
+		struct bytes der = bytes_dup(cert_der(k->cas[i]));
+		p->cas[p->n_cas++] = pb_of_bytes(der);
+	}
+	list->parties[list->n_parties++] = p;
+}
+
+void
+directory_keep(const struct directory *d, struct buffer *out)
+{
+	Citex__KnownParties *list = xalloc(sizeof(*list));
+
+	citex__known_parties__init(list);
+	list->parties = xalloc_array(d->known_count, sizeof(*list->parties));
+	for (size_t i = 0; i < d->known_count; i++)
+		add_known(list, &d->known[i]);
+	buffer_add(out, d->contents_bytes);
+	proto_pack(&list->base, out);
+	proto_free(&list->base);
 }
 
 struct directory *
@@ -615,6 +756,7 @@ directory_free(struct directory *d)
 	}
 	for (size_t i = 0; i < d->publisher_count; i++)
 		cert_free(d->publishers[i]);
+	free_known(d);
 	proto_free((ProtobufCMessage *)d->signed_head);
 	proto_free((ProtobufCMessage *)d->head);
 	proto_free((ProtobufCMessage *)d->contents);
@@ -717,6 +859,16 @@ bool
 directory_is_stale(const struct directory *d, int64_t now_ms)
 {
 	return now_ms > (int64_t)d->head->fresh_until;
+}
+
+const char *
+directory_held_at(const struct directory *d, size_t i)
+{
+	for (size_t k = 0; k < d->party_count; k++) {
+		if (d->parties[k].held && i-- == 0)
+			return d->parties[k].code;
+	}
+	return NULL;
 }
 
 const struct directory_authority *

@@ -56,10 +56,16 @@ void head_digest(const Citex__SignedHead *h, uint8_t out[DIGEST_BYTES]);
 enum err directory_build(const struct directory *previous, const char *pin,
     const Citex__SignedHead *head, struct bytes contents, struct directory **out, char *why)
     MUST_CHECK;
-/* The same for one that was built before and kept in a store of ours: contents and cards are
- * checked again, the head's signature by a publisher that it names itself. */
-enum err directory_build_kept(const Citex__SignedHead *head, struct bytes contents,
-    struct directory **out, char *why) MUST_CHECK;
+/* What a store keeps of D beside its head: the contents, and behind them the CAs that spoke for
+ * each Party, also for one that is held or stands there no more. A restart without these would take
+ * a changed CA for a new one. Appended to OUT. */
+void directory_keep(const struct directory *d, struct buffer *out);
+/* Build one again that was kept: contents and cards are checked again, the CAs by those in KEPT,
+ * the head's signature by a publisher of JUDGE, or the one with the fingerprint PIN when JUDGE is
+ * NULL (both NULL: by one that it names itself). KEPT may be contents alone: nothing is known of
+ * the CAs then. Errors as above. */
+enum err directory_build_kept(const struct directory *judge, const char *pin,
+    const Citex__SignedHead *head, struct bytes kept, struct directory **out, char *why) MUST_CHECK;
 struct directory *directory_ref(struct directory *d);
 void directory_free(struct directory *d);
 void directory_drop(struct directory **d);
@@ -88,6 +94,8 @@ const struct directory_authority *directory_authority(const struct directory *d,
 const struct directory_node *directory_node(const struct directory *d, const char *id);
 const struct cert *directory_ca(
     const struct directory *d, const char *party); /* the live one; NULL: none, or held */
+const char *directory_held_at(
+    const struct directory *d, size_t i); /* the code of a held Party; NULL after the last */
 const struct directory_authority *directory_authority_at(
     const struct directory *d, size_t i); /* NULL after the last; by id */
 const struct directory_node *directory_node_at(const struct directory *d, size_t i);

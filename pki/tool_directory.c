@@ -548,7 +548,7 @@ build_file(const char *path, const struct directory *previous, const char *pin, 
 
 	if (e == OK) {
 		e = previous == NULL && pin == NULL
-		    ? directory_build_kept(head, contents, out, why)
+		    ? directory_build_kept(NULL, NULL, head, contents, out, why)
 		    : directory_build(previous, pin, head, contents, out, why);
 		if (e != OK)
 			e = tool_fail(e, "%s: %s", path, why);

@@ -982,17 +982,17 @@ book_audit_walk(struct book *b, struct txn *t, book_audit_fn *fn, void *arg)
 #define PART_BYTES (512 * KIB)
 
 enum err
-book_put_directory(struct book *b, struct txn *t, struct bytes head, struct bytes contents)
+book_put_directory(struct book *b, struct txn *t, struct bytes head, struct bytes kept)
 {
 	uint32_t part = 1;
 	enum err e = put_value(b, t, T_DIRECTORY, key_number(0, 4), head);
 
-	for (; e == OK && contents.len > 0; part++) {
-		size_t len = contents.len < PART_BYTES ? contents.len : PART_BYTES;
+	for (; e == OK && kept.len > 0; part++) {
+		size_t len = kept.len < PART_BYTES ? kept.len : PART_BYTES;
 		e = put_value(
-		    b, t, T_DIRECTORY, key_number(part, 4), (struct bytes){ contents.at, len });
-		contents.at += len;
-		contents.len -= len;
+		    b, t, T_DIRECTORY, key_number(part, 4), (struct bytes){ kept.at, len });
+		kept.at += len;
+		kept.len -= len;
 	}
 	while (e == OK)
 		e = del(t, T_DIRECTORY, key_number(part++, 4));
@@ -1000,13 +1000,13 @@ book_put_directory(struct book *b, struct txn *t, struct bytes head, struct byte
 }
 
 enum err
-book_directory(struct book *b, struct txn *t, struct buffer *head, struct buffer *contents)
+book_directory(struct book *b, struct txn *t, struct buffer *head, struct buffer *kept)
 {
 	enum err e = get_value(b, t, T_DIRECTORY, key_number(0, 4), head);
 
 	if (e != OK)
 		return e;
 	for (uint32_t part = 1; e == OK; part++)
-		e = get_value(b, t, T_DIRECTORY, key_number(part, 4), contents);
+		e = get_value(b, t, T_DIRECTORY, key_number(part, 4), kept);
 	return e == ERR_NOT_FOUND ? OK : e;
 }

@@ -141,10 +141,10 @@ enum err book_audit_head(struct book *b, struct txn *t, uint64_t *count, uint8_t
 typedef bool book_audit_fn(void *arg, const Citex__BookAudit *a);
 enum err book_audit_walk(struct book *b, struct txn *t, book_audit_fn *fn, void *arg) MUST_CHECK;
 
-/* The directory in force: its signed head, packed, and contents. */
-enum err book_put_directory(struct book *b, struct txn *t, struct bytes head, struct bytes contents)
+/* The directory in force: its signed head, packed, and what directory_keep() gave. */
+enum err book_put_directory(struct book *b, struct txn *t, struct bytes head, struct bytes kept)
     MUST_CHECK;
-enum err book_directory(struct book *b, struct txn *t, struct buffer *head, struct buffer *contents)
+enum err book_directory(struct book *b, struct txn *t, struct buffer *head, struct buffer *kept)
     MUST_CHECK;
 
 #endif

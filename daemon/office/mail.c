@@ -385,8 +385,10 @@ directory_run(struct job *j, struct txn *t)
 {
 	struct directory_job *d = (struct directory_job *)j;
 
-	return book_put_directory(
-	    d->office->book, t, buffer_bytes(&d->head), directory_contents(d->directory));
+	CLEANUP(buffer_release) struct buffer kept = { 0 };
+
+	directory_keep(d->directory, &kept);
+	return book_put_directory(d->office->book, t, buffer_bytes(&d->head), buffer_bytes(&kept));
 }
 
 static void
@@ -402,6 +404,19 @@ tell_directory(struct office *o)
 		mail_event(o, &ev);
 }
 
+/* A Party whose CA has changed without a voucher: its messages stop, so a person must hear of it.
+ */
+static void
+tell_held(struct office *o)
+{
+	const char *party;
+
+	for (size_t i = 0; (party = directory_held_at(o->directory, i)) != NULL; i++) {
+		log_event(LEVEL_WARNING, "party-held", LOG_TEXT("party", party));
+		raise_alarm(o, "party-held", (struct id){ { 0 } });
+	}
+}
+
 static void
 directory_done(struct job *j, enum err result)
 {
@@ -415,6 +430,7 @@ directory_done(struct job *j, enum err result)
 		o->directory = directory_ref(d->directory);
 		log_event(
 		    LEVEL_INFO, "directory", LOG_NUM("number", directory_number(o->directory)));
+		tell_held(o);
 		tell_directory(o);
 		tell_watches(o, "directory", (struct id){ { 0 } }, "", "", "");
 		receive_directory_changed(o);

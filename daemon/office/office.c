@@ -137,20 +137,20 @@ batch_dropped(void *arg)
 static enum err
 load_directory(struct office *o)
 {
-	CLEANUP(buffer_release) struct buffer packed = { 0 }, contents = { 0 };
+	CLEANUP(buffer_release) struct buffer packed = { 0 }, kept = { 0 };
 	CLEANUP(store_end_drop) struct txn *t = NULL;
 	Citex__SignedHead *head = NULL;
 	char why[200];
 	enum err e = store_read(o->store, &t);
 
 	if (e == OK)
-		e = book_directory(o->book, t, &packed, &contents);
+		e = book_directory(o->book, t, &packed, &kept);
 	if (e != OK)
 		return e == ERR_NOT_FOUND ? OK : e;
 	e = proto_unpack(
 	    &citex__signed_head__descriptor, buffer_bytes(&packed), (ProtobufCMessage **)&head);
 	if (e == OK) /* it was judged when it came; its publisher is in it */
-		e = directory_build_kept(head, buffer_bytes(&contents), &o->directory, why);
+		e = directory_build_kept(NULL, NULL, head, buffer_bytes(&kept), &o->directory, why);
 	if (e != OK)
 		log_event(LEVEL_ERROR, "directory-unusable", LOG_ERR(e), LOG_TEXT("why", why));
 	proto_free((ProtobufCMessage *)head);

@@ -384,8 +384,12 @@ static enum err
 write_directory(struct errand *e, struct txn *t)
 {
 	struct keep *k = (struct keep *)e;
-	enum err result = spool_put_directory(
-	    e->post->spool, t, k->heads->heads, k->heads->n_heads, buffer_bytes(&k->contents));
+	CLEANUP(buffer_release) struct buffer kept = { 0 };
+	enum err result;
+
+	directory_keep(k->directory, &kept);
+	result = spool_put_directory(
+	    e->post->spool, t, k->heads->heads, k->heads->n_heads, buffer_bytes(&kept));
 
 	return result == OK && k->by_hand ? spool_thaw(e->post->spool, t) : result;
 }
@@ -588,16 +592,16 @@ static enum err
 from_disk(struct post *p, struct directory **out)
 {
 	CLEANUP(proto_drop) Citex__SignedHead *head = NULL;
-	CLEANUP(buffer_release) struct buffer contents = { 0 };
+	CLEANUP(buffer_release) struct buffer kept = { 0 };
 	char why[200] = "";
-	enum err e = spool_directory(p->spool, &head, &contents);
+	enum err e = spool_directory(p->spool, &head, &kept);
 
 	if (e == ERR_NOT_FOUND)
 		return OK;
 	if (e != OK)
 		return e;
-	e = directory_build(
-	    p->config.directory, p->config.directory_pin, head, buffer_bytes(&contents), out, why);
+	e = directory_build_kept(
+	    p->config.directory, p->config.directory_pin, head, buffer_bytes(&kept), out, why);
 	/* It was checked when it came: a pin that has changed since then is not a reason to stop.
 	 */
 	if (e != OK)
@@ -606,17 +610,38 @@ from_disk(struct post *p, struct directory **out)
 	return OK;
 }
 
+/* The one the supervisor gave was judged by the pin alone: its CAs must go on from MINE. */
+static enum err
+judge_given(struct directory *given, const struct directory *mine, struct directory **out)
+{
+	char why[200] = "";
+	enum err e;
+
+	if (mine == NULL) {
+		*out = directory_ref(given);
+		return OK;
+	}
+	e = directory_build(
+	    mine, NULL, directory_signed_head(given), directory_contents(given), out, why);
+	if (e != OK)
+		log_event(
+		    LEVEL_ERROR, "directory-given-refused", LOG_ERR(e), LOG_TEXT("words", why));
+	return e;
+}
+
 /* Keep what the supervisor gave, before there is a store thread. */
 static enum err
 keep_given(struct post *p, struct directory *given)
 {
+	CLEANUP(buffer_release) struct buffer kept = { 0 };
 	Citex__SignedHead *head = (Citex__SignedHead *)(uintptr_t)directory_signed_head(given);
 	struct txn *t = NULL;
 	enum err e = spool_begin(p->spool, &t);
 
 	if (e != OK)
 		return e;
-	e = spool_put_directory(p->spool, t, &head, 1, directory_contents(given));
+	directory_keep(given, &kept);
+	e = spool_put_directory(p->spool, t, &head, 1, buffer_bytes(&kept));
 	if (e == OK)
 		e = spool_thaw(p->spool, t);
 	if (e == OK)
@@ -629,24 +654,27 @@ enum err
 lookout_begin(struct lookout *x)
 {
 	struct post *p = x->post;
-	struct directory *mine = NULL, *given = p->config.directory;
+	struct directory *mine = NULL, *judged = NULL, *given = p->config.directory;
 	enum err e = spool_frozen(p->spool, &x->frozen);
 
 	if (e == OK)
 		e = from_disk(p, &mine);
 	if (e != OK)
 		return e;
-	if (mine != NULL && (given == NULL || directory_number(mine) >= directory_number(given))) {
-		post_switch_directory(p, mine);
+	if (given != NULL && (mine == NULL || directory_number(mine) < directory_number(given)))
+		(void)judge_given(given, mine, &judged);
+	if (judged == NULL) {
+		if (mine != NULL)
+			post_switch_directory(p, mine);
 		return OK;
 	}
 	directory_free(mine);
-	if (given == NULL)
-		return OK;
-	e = keep_given(p, given);
+	e = keep_given(p, judged);
 	x->frozen = 0;
 	if (e == OK)
-		post_switch_directory(p, directory_ref(given));
+		post_switch_directory(p, judged);
+	else
+		directory_free(judged);
 	return e;
 }
 

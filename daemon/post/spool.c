@@ -156,7 +156,7 @@ head_number(const Citex__SignedHead *signed_head, uint64_t *number)
 	return OK;
 }
 
-/* Keys of the slices of contents that are kept. */
+/* Keys of the slices that are kept. */
 static enum err
 kept_slices(struct txn *t, struct buffer *keys)
 {
@@ -172,27 +172,27 @@ kept_slices(struct txn *t, struct buffer *keys)
 }
 
 static void
-replace_contents(
-    struct spool *s, struct txn *t, uint64_t number, struct bytes contents, struct bytes old_keys)
+replace_kept(
+    struct spool *s, struct txn *t, uint64_t number, struct bytes kept, struct bytes old_keys)
 {
 	for (size_t i = 0; i + 12 <= old_keys.len; i += 12) {
 		struct key key = { .len = 0 };
 		key_add(&key, (struct bytes){ old_keys.at + i, 12 });
 		batch_del(s, t, TABLE_DIRECTORY, key);
 	}
-	for (uint32_t i = 0; (size_t)i * SLICE_BYTES < contents.len; i++) {
-		size_t left = contents.len - (size_t)i * SLICE_BYTES;
+	for (uint32_t i = 0; (size_t)i * SLICE_BYTES < kept.len; i++) {
+		size_t left = kept.len - (size_t)i * SLICE_BYTES;
 		struct key key = key_number(number);
 		key_add_u32(&key, i);
 		batch_put(s, t, TABLE_DIRECTORY, key,
-		    (struct bytes){ contents.at + (size_t)i * SLICE_BYTES,
+		    (struct bytes){ kept.at + (size_t)i * SLICE_BYTES,
 			left < SLICE_BYTES ? left : SLICE_BYTES });
 	}
 }
 
 enum err
-spool_put_directory(struct spool *s, struct txn *t, Citex__SignedHead *const *heads, size_t n,
-    struct bytes contents)
+spool_put_directory(
+    struct spool *s, struct txn *t, Citex__SignedHead *const *heads, size_t n, struct bytes kept)
 {
 	CLEANUP(buffer_release) struct buffer old_keys = { 0 };
 	struct buffer value = { 0 };
@@ -209,7 +209,7 @@ spool_put_directory(struct spool *s, struct txn *t, Citex__SignedHead *const *he
 		proto_pack(&heads[i]->base, &value);
 		batch_put_buffer(s, t, TABLE_HEADS, key_number(number), &value);
 	}
-	replace_contents(s, t, number, contents, buffer_bytes(&old_keys));
+	replace_kept(s, t, number, kept, buffer_bytes(&old_keys));
 	return s->broken;
 }
 

@@ -134,9 +134,10 @@ enum err spool_prune(
 /* Delete some chunks that no envelope lists any more. */
 enum err spool_sweep(struct spool *s, struct txn *t, bool *more) MUST_CHECK;
 
-/* Keep the directory: all heads that are new, in order, and the contents of the last. */
+/* Keep the directory: all heads that are new, in order, and what directory_keep() gave for the
+ * last. */
 enum err spool_put_directory(struct spool *s, struct txn *t, Citex__SignedHead *const *heads,
-    size_t count, struct bytes contents) MUST_CHECK;
+    size_t count, struct bytes kept) MUST_CHECK;
 /* Keep the proof that two heads bear one number, and stay there: see spool_frozen(). */
 enum err spool_put_split(struct spool *s, struct txn *t, uint64_t number,
     const Citex__SignedHead *ours, const Citex__SignedHead *theirs) MUST_CHECK;
@@ -229,8 +230,7 @@ enum err spool_due(struct spool *s, int64_t now_ms, struct spool_after *after,
     struct spool_due *rows, size_t count, size_t *found) MUST_CHECK;
 
 /* The directory kept: ERR_NOT_FOUND when there is none. *HEAD is the caller's, proto_free(). */
-enum err spool_directory(struct spool *s, Citex__SignedHead **head, struct buffer *contents)
-    MUST_CHECK;
+enum err spool_directory(struct spool *s, Citex__SignedHead **head, struct buffer *kept) MUST_CHECK;
 /* Heads FROM and newer, at most DIRECTORY_HEADS_MAX; OUT (room for as many) is the caller's. */
 enum err spool_heads(struct spool *s, uint64_t from, Citex__SignedHead **out, size_t *count)
     MUST_CHECK;

@@ -354,7 +354,7 @@ read_head(struct bytes value, Citex__SignedHead **out)
 }
 
 enum err
-spool_directory(struct spool *s, Citex__SignedHead **head, struct buffer *contents)
+spool_directory(struct spool *s, Citex__SignedHead **head, struct buffer *kept)
 {
 	CLEANUP(store_end_drop) struct txn *t = NULL;
 	CLEANUP(cursor_drop) struct cursor *c = NULL;
@@ -370,12 +370,12 @@ spool_directory(struct spool *s, Citex__SignedHead **head, struct buffer *conten
 		return e != OK ? e : ERR_CORRUPT;
 	key_add(&number, (struct bytes){ key.at, 8 });
 	for (; e == OK; e = cursor_next(c, &key, &value))
-		buffer_add(contents, value);
+		buffer_add(kept, value);
 	e = not_found_is_end(e);
 	if (e == OK)
 		e = store_get(t, TABLE_HEADS, key_bytes(&number), &value);
 	if (e == OK)
-		e = buffer_status(contents);
+		e = buffer_status(kept);
 	return e == OK ? read_head(value, head) : e == ERR_NOT_FOUND ? ERR_CORRUPT : e;
 }
 

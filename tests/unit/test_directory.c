@@ -367,6 +367,206 @@ test_directory_changed_ca_needs_the_old_ones_voucher(void **state)
 	cert_free(n.cert);
 }
 
+/* Another CA with the name of ke, and what a directory does with it. */
+static void
+make_rogue(struct new_ca *n)
+{
+	struct cert_request r = { "ke", "ke", USE_CA, NULL, FIXTURE_NOW_MS - DAY_MS,
+		FIXTURE_NOW_MS + DAY_MS };
+
+	n->key = private_key_new();
+	r.key = private_key_public(n->key);
+	assert_int_equal(cert_issue(&r, NULL, n->key, &n->cert), OK);
+	public_key_free((struct public_key *)(uintptr_t)r.key);
+}
+
+static void
+free_rogue(struct new_ca *n)
+{
+	buffer_release(&n->voucher);
+	private_key_free(n->key);
+	cert_free(n->cert);
+}
+
+/* ke without authorities and nodes: a rogue CA's own would come in their place. */
+static void
+bare(Citex__Party *p)
+{
+	for (size_t i = 0; i < p->n_authorities; i++)
+		proto_free(&p->authorities[i]->base);
+	for (size_t i = 0; i < p->n_nodes; i++)
+		proto_free(&p->nodes[i]->base);
+	p->n_authorities = p->n_nodes = 0;
+}
+
+static void
+rogue_alone(Citex__DirectoryContents *c, void *arg)
+{
+	bare(c->parties[1]);
+	new_ca(c, arg);
+}
+
+static void
+party_gone(Citex__DirectoryContents *c, void *arg)
+{
+	Citex__Party *p = c->parties[1];
+
+	(void)arg;
+	bare(p);
+	free(p->cas[0]);
+	free(p->cas);
+	free(p->authorities);
+	free(p->nodes);
+	free(p->code);
+	free(p->name);
+	free(p);
+	memmove(&c->parties[1], &c->parties[2], (--c->n_parties - 1) * sizeof(*c->parties));
+}
+
+/* The rogue stands first, and vouches for the true one. */
+static void
+rogue_before(Citex__DirectoryContents *c, void *arg)
+{
+	struct new_ca *n = arg;
+	Citex__Party *p = c->parties[1];
+	Citex__Key *own;
+
+	n->alone = n->vouched = false;
+	new_ca(c, n);
+	own = p->cas[0];
+	p->cas[0] = p->cas[1];
+	p->cas[1] = own;
+	buffer_release(&n->voucher);
+	assert_int_equal(
+	    label_sign(n->key, CA_LABEL, cert_der(fixture_cert(n->f, "ke", USE_CA)), &n->voucher),
+	    OK);
+	n->vouchers[0] = pb_of_bytes(buffer_bytes(&n->voucher));
+	p->vouchers = n->vouchers;
+	p->n_vouchers = 1;
+}
+
+/* The directory after *D, in its place; with KEPT, *D is taken from a store first. */
+static void
+follow(struct fixture *f, struct directory **d, bool kept,
+    void (*change)(Citex__DirectoryContents *c, void *arg), void *arg)
+{
+	Citex__SignedHead *head = NULL;
+	CLEANUP(buffer_release) struct buffer contents = { 0 }, store = { 0 };
+	struct directory *next = NULL, *again = NULL;
+	char why[200];
+
+	if (kept) {
+		directory_keep(*d, &store);
+		assert_int_equal(directory_build_kept(NULL, fixture_pin(f),
+				     directory_signed_head(*d), buffer_bytes(&store), &again, why),
+		    OK);
+		directory_free(*d);
+		*d = again;
+	}
+	fixture_make(
+	    f, directory_number(*d) + 1, directory_head_digest(*d), change, arg, &head, &contents);
+	assert_int_equal(directory_build(*d, NULL, head, buffer_bytes(&contents), &next, why), OK);
+	proto_free(&head->base);
+	directory_free(*d);
+	*d = next;
+}
+
+static void
+test_directory_held_party_stays_held(void **state)
+{
+	for (int kept = 0; kept <= 1; kept++) {
+		struct fixture *f = *state;
+		struct new_ca n = { .f = f, .alone = true };
+		struct directory *d = directory_ref(fixture_directory(f));
+		make_rogue(&n);
+		for (size_t i = 0; i < 3; i++) {
+			follow(f, &d, kept, rogue_alone, &n);
+			assert_null(directory_ca(d, "ke"));
+			assert_string_equal(directory_held_at(d, 0), "ke");
+			assert_null(directory_held_at(d, 1));
+		}
+		follow(f, &d, kept, NULL, NULL); /* the true one is back */
+		assert_non_null(directory_ca(d, "ke"));
+		assert_non_null(directory_authority(d, "ke.ma"));
+		assert_null(directory_held_at(d, 0));
+		directory_free(d);
+		free_rogue(&n);
+	}
+}
+
+static void
+test_directory_party_that_was_away_is_not_new(void **state)
+{
+	for (int kept = 0; kept <= 1; kept++) {
+		struct fixture *f = *state;
+		struct new_ca n = { .f = f, .alone = true };
+		struct directory *d = directory_ref(fixture_directory(f));
+		make_rogue(&n);
+		follow(f, &d, kept, party_gone, NULL);
+		assert_null(directory_authority(d, "ke.ma"));
+		follow(f, &d, kept, party_gone, NULL);
+		follow(f, &d, kept, rogue_alone, &n);
+		assert_string_equal(directory_held_at(d, 0), "ke");
+		directory_free(d);
+		free_rogue(&n);
+	}
+}
+
+static void
+test_directory_ca_before_the_known_one_is_no_ca(void **state)
+{
+	struct fixture *f = *state;
+	struct new_ca n = { .f = f };
+	struct directory *d = directory_ref(fixture_directory(f));
+
+	make_rogue(&n);
+	follow(f, &d, false, rogue_before, &n);
+	assert_string_equal(directory_held_at(d, 0), "ke");
+	assert_null(directory_authority(d, "ke.ma"));
+	directory_free(d);
+	free_rogue(&n);
+}
+
+/* With a voucher the new one is known from then on, and the old one alone is a step back. */
+static void
+test_directory_goes_not_back_to_an_old_ca(void **state)
+{
+	struct fixture *f = *state;
+	struct new_ca n = { .f = f, .vouched = true };
+	struct directory *d = directory_ref(fixture_directory(f));
+
+	make_rogue(&n);
+	follow(f, &d, false, new_ca, &n);
+	assert_null(directory_held_at(d, 0));
+	assert_true(bytes_equal(cert_der(directory_ca(d, "ke")), cert_der(n.cert)));
+	follow(f, &d, true, NULL, NULL);
+	assert_string_equal(directory_held_at(d, 0), "ke");
+	n.alone = true;
+	n.vouched = false;
+	follow(f, &d, true, rogue_alone, &n); /* the new one, the old one dropped */
+	assert_null(directory_held_at(d, 0));
+	directory_free(d);
+	free_rogue(&n);
+}
+
+static void
+test_directory_kept_bytes_that_are_no_list_are_refused(void **state)
+{
+	struct fixture *f = *state;
+	CLEANUP(buffer_release) struct buffer store = { 0 };
+	struct directory *d = NULL;
+	char why[200];
+
+	directory_keep(fixture_directory(f), &store);
+	buffer_add_str(&store, "x");
+	assert_int_equal(
+	    directory_build_kept(NULL, NULL, directory_signed_head(fixture_directory(f)),
+		buffer_bytes(&store), &d, why),
+	    ERR_MALFORMED);
+	assert_null(d);
+	assert_string_equal(why, "what was kept of the directory is malformed");
+}
+
 static void
 test_directory_revoked_and_retired_keys(void **state)
 {
@@ -462,6 +662,16 @@ main(void)
 		    test_directory_with_a_fault_is_refused_whole, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 		    test_directory_changed_ca_needs_the_old_ones_voucher, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    test_directory_kept_bytes_that_are_no_list_are_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    test_directory_goes_not_back_to_an_old_ca, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    test_directory_ca_before_the_known_one_is_no_ca, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    test_directory_party_that_was_away_is_not_new, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    test_directory_held_party_stays_held, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 		    test_directory_revoked_and_retired_keys, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
