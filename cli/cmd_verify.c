@@ -144,8 +144,9 @@ build_directory(struct bundle *b, struct bytes head_bytes, struct bytes contents
 	if (e != OK)
 		return failure_set(&b->call->why, e, _("the bundle's directory is damaged"));
 	claimed_pin(head, contents, b->pin);
-	e = directory_build(
-	    NULL, known != NULL ? known : b->pin, head, contents, &b->directory, why);
+	e = directory_build(NULL,
+	    &(struct directory_trust){ .pin = known != NULL ? known : b->pin }, head, contents,
+	    &b->directory, why);
 	if (e != OK)
 		return failure_set(&b->call->why, e, _("the bundle's directory does not hold: %s"),
 		    why[0] != '\0' ? why : err_words(e));

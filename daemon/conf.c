@@ -357,6 +357,12 @@ take_nodes(const struct setting *s, const char *word, void *to)
 }
 
 static const char *
+take_fingerprints(const struct setting *s, const char *word, void *to)
+{
+	return add_word(s, word, to, take_fingerprint);
+}
+
+static const char *
 take_users(const struct setting *s, const char *word, void *to)
 {
 	struct conf_users *list = to;
@@ -377,6 +383,7 @@ static const struct type type_file = { "file", take_file, false };
 static const struct type type_credential = { "credential", take_credential, false };
 static const struct type type_program = { "program", take_program, false };
 static const struct type type_fingerprint = { "fingerprint", take_fingerprint, false };
+static const struct type type_fingerprints = { "fingerprints", take_fingerprints, true };
 static const struct type type_user = { "user", take_user, false };
 static const struct type type_own_user = { "user", take_own_user, false };
 static const struct type type_hook_user = { "user", take_hook_user, false };
@@ -413,6 +420,10 @@ static const struct setting settings[] = {
 	{ TOP, "directory-key", &type_fingerprint, CONF(directory_key), 0, 0,
 	    "64 hexadecimal digits", NULL, true,
 	    "fingerprint of the key with which the Secretariat signs directories" },
+	{ TOP, "confirmed-ca", &type_fingerprints, CONF(confirmed_ca), 0, 256, "at most 256", NULL,
+	    false,
+	    "fingerprints of CAs that a Party changed without a voucher, once it has confirmed "
+	    "them" },
 	{ TOP, "user", &type_own_user, CONF(user), 0, 0, NULL, "citex", false,
 	    "whom post and offices run as, when citexd is started by root" },
 	{ TOP, "group", &type_group, CONF(group), 0, 0, NULL, NULL, false,
@@ -820,6 +831,7 @@ conf_free(struct conf *c)
 	free(c->authorities);
 	words_release(&c->listen);
 	words_release(&c->relay_for);
+	words_release(&c->confirmed_ca);
 	passphrase_release(&c->passphrase);
 	free(c->administrators.at);
 	free(c->node);

@@ -54,6 +54,7 @@ struct conf {
 	char *keys; /* folder */
 	struct conf_passphrase passphrase;
 	char *directory_key; /* fingerprint, in groups of four lower-case digits */
+	struct conf_words confirmed_ca; /* fingerprints, the same way */
 	uid_t user;
 	gid_t user_group; /* USER's own */
 	bool has_group;

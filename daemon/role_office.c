@@ -184,7 +184,7 @@ make_office(struct role *r)
 		.sealing_count = r->sealing.count,
 		.store_key = &r->store_key,
 		.link_path = r->link_path,
-		.directory_pin = start->directory_key,
+		.trust = { start->directory_key, start->confirmed_ca, start->n_confirmed_ca },
 		.desk_fd = CHILD_FIRST_FD,
 		.officers = r->officers,
 		.officer_count = start->n_officers,

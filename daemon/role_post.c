@@ -144,7 +144,7 @@ make_post(struct role *r)
 		.receipts_key = current(r, &r->receipt_keys, "receipts")->key,
 		.tls = r->tls,
 		.directory = r->directory,
-		.directory_pin = start->directory_key,
+		.trust = { start->directory_key, start->confirmed_ca, start->n_confirmed_ca },
 		.retry_first_ms = (int64_t)start->retry_first_ms,
 		.retry_max_ms = (int64_t)start->retry_max_ms,
 		.office_users = &r->user,

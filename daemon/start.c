@@ -89,6 +89,8 @@ write_post(const struct conf *c, struct start_part *p)
 	start.keys = c->keys;
 	start.store_limit = c->store_limit_bytes;
 	start.directory_key = c->directory_key;
+	start.confirmed_ca = c->confirmed_ca.at;
+	start.n_confirmed_ca = c->confirmed_ca.count;
 	start.relay_for = c->relay_for.at;
 	start.n_relay_for = c->relay_for.count;
 	start.retry_first_ms = (uint64_t)c->retry_first_ms;
@@ -122,6 +124,8 @@ write_office(const struct conf *c, const struct conf_authority *a, struct start_
 	start.keys = a->keys;
 	start.store_limit = a->store_limit_bytes;
 	start.directory_key = c->directory_key;
+	start.confirmed_ca = c->confirmed_ca.at;
+	start.n_confirmed_ca = c->confirmed_ca.count;
 	start.seen = a->seen;
 	start.officers = list;
 	start.n_officers = a->officer_count;

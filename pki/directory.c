@@ -406,10 +406,9 @@ goes_on(const struct known *k, const struct party *p)
 	return true;
 }
 
-/* The CAs, by the chain of vouchers; held when that chain does not go on from what BEFORE knew. */
+/* The CAs, by the chain of vouchers. */
 static enum err
-take_cas(struct directory *d, const Citex__Party *p, const struct known *known, struct party *out,
-    char *why)
+take_cas(const Citex__Party *p, struct party *out, char *why)
 {
 	if (p->n_cas == 0)
 		return say(why, ERR_CERTIFICATE, "%s has no CA", p->code);
@@ -426,16 +425,48 @@ take_cas(struct directory *d, const Citex__Party *p, const struct known *known, 
 			return say(why, ERR_SIGNATURE,
 			    "a CA of %s has no voucher of the one before", p->code);
 	}
-	out->held = known != NULL && !goes_on(known, out);
-	if (out->held)
-		remember(d, p->code, known->cas, known->count);
-	else
-		remember(d, p->code, out->cas, out->ca_count);
 	return OK;
 }
 
+static bool
+is_confirmed(const struct directory_trust *trust, const struct cert *ca)
+{
+	char fingerprint[80];
+
+	cert_fingerprint(ca, fingerprint);
+	for (size_t i = 0; trust != NULL && i < trust->confirmed_count; i++) {
+		if (strcmp(trust->confirmed[i], fingerprint) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Each CA of the list certifies, so each must have been looked at. */
+static bool
+all_confirmed(const struct directory_trust *trust, const struct party *p)
+{
+	size_t i = 0;
+
+	while (i < p->ca_count && is_confirmed(trust, p->cas[i]))
+		i++;
+	return i == p->ca_count;
+}
+
+/* Held when the list does not go on from what was known before. */
+static void
+judge_cas(struct directory *d, struct party *p, const struct known *known,
+    const struct directory_trust *trust)
+{
+	p->held = known != NULL && !goes_on(known, p) && !all_confirmed(trust, p);
+	if (p->held)
+		remember(d, p->code, known->cas, known->count);
+	else
+		remember(d, p->code, p->cas, p->ca_count);
+}
+
 static enum err
-take_party(struct directory *d, const Citex__Party *p, const struct directory *previous, char *why)
+take_party(struct directory *d, const Citex__Party *p, const struct directory *before,
+    const struct directory_trust *trust, char *why)
 {
 	struct party *own;
 	enum err e;
@@ -445,7 +476,9 @@ take_party(struct directory *d, const Citex__Party *p, const struct directory *p
 	d->parties = xgrow(d->parties, d->party_count + 1, sizeof(*d->parties));
 	own = &d->parties[d->party_count++];
 	*own = (struct party){ .code = p->code };
-	e = take_cas(d, p, find_known(previous, p->code), own, why);
+	e = take_cas(p, own, why);
+	if (e == OK)
+		judge_cas(d, own, find_known(before, p->code), trust);
 	for (size_t i = 0; e == OK && !own->held && i < p->n_authorities; i++)
 		e = take_authority(d, p, own, p->authorities[i], why);
 	for (size_t i = 0; e == OK && !own->held && i < p->n_nodes; i++)
@@ -536,8 +569,8 @@ take_publishers(struct directory *d, char *why)
 }
 
 static enum err
-take_contents(
-    struct directory *d, struct bytes contents, const struct directory *previous, char *why)
+take_contents(struct directory *d, struct bytes contents, const struct directory *before,
+    const struct directory_trust *trust, char *why)
 {
 	uint8_t digest[DIGEST_BYTES];
 	enum err e;
@@ -555,11 +588,11 @@ take_contents(
 	d->contents_bytes = bytes_dup(contents);
 	e = take_publishers(d, why);
 	for (size_t i = 0; e == OK && i < d->contents->n_parties; i++)
-		e = take_party(d, d->contents->parties[i], previous, why);
+		e = take_party(d, d->contents->parties[i], before, trust, why);
 	if (e != OK)
 		return e;
-	for (size_t i = 0; previous != NULL && i < previous->known_count; i++) {
-		const struct known *k = &previous->known[i];
+	for (size_t i = 0; before != NULL && i < before->known_count; i++) {
+		const struct known *k = &before->known[i];
 		if (find_party(d, k->party) == NULL)
 			remember(d, k->party, k->cas, k->count);
 	}
@@ -605,10 +638,11 @@ copy_head(struct directory *d, const Citex__SignedHead *head)
 	return e == OK ? check_head_fields(d->head) : e;
 }
 
-/* The head is judged by JUDGE's publishers, or by PIN; the CAs by what BEFORE knew. */
+/* The head is judged by JUDGE's publishers, or by TRUST's pin; the CAs by what BEFORE knew. */
 static enum err
-build(const struct directory *judge, const char *pin, const struct directory *before,
-    const Citex__SignedHead *head, struct bytes contents, struct directory **out, char *why)
+build(const struct directory *judge, const struct directory_trust *trust,
+    const struct directory *before, const Citex__SignedHead *head, struct bytes contents,
+    struct directory **out, char *why)
 {
 	struct directory *d = xalloc(sizeof(*d));
 	Citex__Head *again = NULL;
@@ -627,9 +661,9 @@ build(const struct directory *judge, const char *pin, const struct directory *be
 			    "its head is not signed by a publisher of the directory before");
 	}
 	if (e == OK)
-		e = take_contents(d, contents, before, why);
+		e = take_contents(d, contents, before, trust, why);
 	if (e == OK && judge == NULL)
-		e = check_pinned(d, pin, head, why);
+		e = check_pinned(d, trust != NULL ? trust->pin : NULL, head, why);
 	if (e == OK)
 		*out = d;
 	else
@@ -638,12 +672,12 @@ build(const struct directory *judge, const char *pin, const struct directory *be
 }
 
 enum err
-directory_build(const struct directory *previous, const char *pin, const Citex__SignedHead *head,
-    struct bytes contents, struct directory **out, char *why)
+directory_build(const struct directory *previous, const struct directory_trust *trust,
+    const Citex__SignedHead *head, struct bytes contents, struct directory **out, char *why)
 {
-	return previous == NULL && pin == NULL
+	return previous == NULL && (trust == NULL || trust->pin == NULL)
 	    ? say(why, ERR_DIRECTORY, "there is nothing to judge it by")
-	    : build(previous, pin, previous, head, contents, out, why);
+	    : build(previous, trust, previous, head, contents, out, why);
 }
 
 static enum err
@@ -676,8 +710,8 @@ take_known(struct directory *d, struct bytes known)
 }
 
 enum err
-directory_build_kept(const struct directory *judge, const char *pin, const Citex__SignedHead *head,
-    struct bytes kept, struct directory **out, char *why)
+directory_build_kept(const struct directory *judge, const struct directory_trust *trust,
+    const Citex__SignedHead *head, struct bytes kept, struct directory **out, char *why)
 {
 	struct directory before = { 0 };
 	Citex__Head *h = NULL;
@@ -691,7 +725,7 @@ directory_build_kept(const struct directory *judge, const char *pin, const Citex
 	}
 	if (e == OK)
 		e = take_known(&before, known);
-	e = e == OK ? build(judge, pin, &before, head, contents, out, why)
+	e = e == OK ? build(judge, trust, &before, head, contents, out, why)
 		    : say(why, e, "what was kept of the directory is malformed");
 	free_known(&before);
 	proto_free((ProtobufCMessage *)h);
@@ -862,11 +896,14 @@ directory_is_stale(const struct directory *d, int64_t now_ms)
 }
 
 const char *
-directory_held_at(const struct directory *d, size_t i)
+directory_held_at(const struct directory *d, size_t i, const struct cert **ca)
 {
 	for (size_t k = 0; k < d->party_count; k++) {
-		if (d->parties[k].held && i-- == 0)
-			return d->parties[k].code;
+		const struct party *p = &d->parties[k];
+		if (p->held && i-- == 0) {
+			*ca = p->cas[p->ca_count - 1];
+			return p->code;
+		}
 	}
 	return NULL;
 }

@@ -46,14 +46,21 @@ enum err head_verify(const Citex__SignedHead *h, const struct cert *publisher, C
     MUST_CHECK;
 void head_digest(const Citex__SignedHead *h, uint8_t out[DIGEST_BYTES]);
 
+/* What the node's administrator has looked at; all borrowed, as cert_fingerprint() writes them. */
+struct directory_trust {
+	const char *pin; /* of the publisher; NULL: none */
+	char *const *confirmed; /* of CAs that changed without a voucher */
+	size_t confirmed_count;
+};
+
 /* Build a directory from a head and its contents, checking everything: the
  * head's signature by a publisher key of PREVIOUS (or by the certificate whose
- * fingerprint is PIN, when PREVIOUS is NULL), digest and length of the
- * contents, each Party's CA (a changed CA needs the voucher of the old one and is `held' else),
- * each card's signature and certificates, names of its own Party only, no name twice, roles known,
- * nodes exist. ERR_DIRECTORY, ERR_SIGNATURE, ERR_CERTIFICATE, ERR_IDENTITY, ERR_MALFORMED; WHY (200
- * bytes) says what in words. */
-enum err directory_build(const struct directory *previous, const char *pin,
+ * fingerprint is TRUST's pin, when PREVIOUS is NULL), digest and length of the
+ * contents, each Party's CA (a changed CA needs the voucher of the old one, or to be confirmed in
+ * TRUST, and is `held' else), each card's signature and certificates, names of its own Party only,
+ * no name twice, roles known, nodes exist. ERR_DIRECTORY, ERR_SIGNATURE, ERR_CERTIFICATE,
+ * ERR_IDENTITY, ERR_MALFORMED; WHY (200 bytes) says what in words. */
+enum err directory_build(const struct directory *previous, const struct directory_trust *trust,
     const Citex__SignedHead *head, struct bytes contents, struct directory **out, char *why)
     MUST_CHECK;
 /* What a store keeps of D beside its head: the contents, and behind them the CAs that spoke for
@@ -61,10 +68,10 @@ enum err directory_build(const struct directory *previous, const char *pin,
  * a changed CA for a new one. Appended to OUT. */
 void directory_keep(const struct directory *d, struct buffer *out);
 /* Build one again that was kept: contents and cards are checked again, the CAs by those in KEPT,
- * the head's signature by a publisher of JUDGE, or the one with the fingerprint PIN when JUDGE is
- * NULL (both NULL: by one that it names itself). KEPT may be contents alone: nothing is known of
- * the CAs then. Errors as above. */
-enum err directory_build_kept(const struct directory *judge, const char *pin,
+ * the head's signature by a publisher of JUDGE, or by the one that TRUST pins when JUDGE is NULL
+ * (no pin either: by one that it names itself). KEPT may be contents alone: nothing is known of the
+ * CAs then. Errors as above. */
+enum err directory_build_kept(const struct directory *judge, const struct directory_trust *trust,
     const Citex__SignedHead *head, struct bytes kept, struct directory **out, char *why) MUST_CHECK;
 struct directory *directory_ref(struct directory *d);
 void directory_free(struct directory *d);
@@ -94,8 +101,8 @@ const struct directory_authority *directory_authority(const struct directory *d,
 const struct directory_node *directory_node(const struct directory *d, const char *id);
 const struct cert *directory_ca(
     const struct directory *d, const char *party); /* the live one; NULL: none, or held */
-const char *directory_held_at(
-    const struct directory *d, size_t i); /* the code of a held Party; NULL after the last */
+/* The code of a held Party, and the CA that waits to be confirmed; NULL after the last. */
+const char *directory_held_at(const struct directory *d, size_t i, const struct cert **ca);
 const struct directory_authority *directory_authority_at(
     const struct directory *d, size_t i); /* NULL after the last; by id */
 const struct directory_node *directory_node_at(const struct directory *d, size_t i);

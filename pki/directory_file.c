@@ -63,7 +63,8 @@ build(struct bytes file, const char *pin, struct directory **out, char *why)
 
 	if (e != OK)
 		return say(why, e, "this is no directory file");
-	e = directory_build(NULL, pin, head, contents, out, why);
+	e = directory_build(
+	    NULL, &(struct directory_trust){ .pin = pin }, head, contents, out, why);
 	proto_free((ProtobufCMessage *)head);
 	return e;
 }

@@ -396,7 +396,8 @@ load_last(const char *dir, const char *pin, struct directory **out)
 	if (e == OK)
 		e = directory_file_parse(buffer_bytes(&file), &head, &contents);
 	if (e == OK)
-		e = directory_build(NULL, pin, head, contents, out, why);
+		e = directory_build(
+		    NULL, &(struct directory_trust){ .pin = pin }, head, contents, out, why);
 	proto_free((ProtobufCMessage *)head);
 	return e == OK ? OK : tool_fail(e, "%s: %s", path, err_words(e));
 }
@@ -475,7 +476,8 @@ check_and_save(const struct tool_args *a, const struct publisher *p, const Citex
 	CLEANUP(buffer_release) struct buffer file = { 0 };
 	const char *output = tool_value(a, OPTION_OUTPUT);
 	char why[200], path[TOOL_PATH_BYTES], published[TOOL_PATH_BYTES], name[32];
-	enum err e = directory_build(p->last, p->pin, head, contents, &d, why);
+	enum err e = directory_build(
+	    p->last, &(struct directory_trust){ .pin = p->pin }, head, contents, &d, why);
 
 	if (e != OK)
 		return tool_fail(e, "nothing was published: %s", why);
@@ -549,7 +551,8 @@ build_file(const char *path, const struct directory *previous, const char *pin, 
 	if (e == OK) {
 		e = previous == NULL && pin == NULL
 		    ? directory_build_kept(NULL, NULL, head, contents, out, why)
-		    : directory_build(previous, pin, head, contents, out, why);
+		    : directory_build(previous, &(struct directory_trust){ .pin = pin }, head,
+			  contents, out, why);
 		if (e != OK)
 			e = tool_fail(e, "%s: %s", path, why);
 	}

@@ -312,8 +312,8 @@ fixture_publish(struct fixture *f)
 
 	fixture_make(f, was == NULL ? 1 : directory_number(was) + 1,
 	    was == NULL ? NULL : directory_head_digest(was), NULL, NULL, &head, &contents);
-	if (directory_build(
-		was, was == NULL ? f->pin : NULL, head, buffer_bytes(&contents), &is, why) != OK)
+	if (directory_build(was, &(struct directory_trust){ .pin = f->pin }, head,
+		buffer_bytes(&contents), &is, why) != OK)
 		fail_msg("%s", why);
 	proto_free(&head->base);
 	directory_free(was);

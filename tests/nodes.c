@@ -69,7 +69,7 @@ add_node(struct nodes *all, const char *name, const char *address, const char *o
 		.relay_for = n->relay_for,
 		.receipts_key = fixture_key(all->fixture, name, USE_RECEIPTS),
 		.tls = n->tls,
-		.directory_pin = fixture_pin(all->fixture),
+		.trust.pin = fixture_pin(all->fixture),
 		.listen_fds = &n->listen_fd,
 		.listen_count = address != NULL ? 1 : 0,
 		.admin_fd = -1,

@@ -409,10 +409,10 @@ tell_directory(struct office *o)
 static void
 tell_held(struct office *o)
 {
+	const struct cert *ca;
 	const char *party;
 
-	for (size_t i = 0; (party = directory_held_at(o->directory, i)) != NULL; i++) {
-		log_event(LEVEL_WARNING, "party-held", LOG_TEXT("party", party));
+	for (size_t i = 0; (party = directory_held_at(o->directory, i, &ca)) != NULL; i++) {
 		raise_alarm(o, "party-held", (struct id){ { 0 } });
 	}
 }
@@ -447,7 +447,7 @@ install(struct office *o)
 	struct directory_job *j;
 	char why[200];
 	enum err e = directory_build(
-	    o->directory, o->config.directory_pin, o->fetching, buffer_bytes(&o->fetched), &d, why);
+	    o->directory, &o->config.trust, o->fetching, buffer_bytes(&o->fetched), &d, why);
 
 	if (e != OK) {
 		log_event(LEVEL_WARNING, "directory-refused", LOG_ERR(e), LOG_TEXT("why", why));

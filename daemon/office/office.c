@@ -150,7 +150,10 @@ load_directory(struct office *o)
 	e = proto_unpack(
 	    &citex__signed_head__descriptor, buffer_bytes(&packed), (ProtobufCMessage **)&head);
 	if (e == OK) /* it was judged when it came; its publisher is in it */
-		e = directory_build_kept(NULL, NULL, head, buffer_bytes(&kept), &o->directory, why);
+		e = directory_build_kept(NULL,
+		    &(struct directory_trust){
+			NULL, o->config.trust.confirmed, o->config.trust.confirmed_count },
+		    head, buffer_bytes(&kept), &o->directory, why);
 	if (e != OK)
 		log_event(LEVEL_ERROR, "directory-unusable", LOG_ERR(e), LOG_TEXT("why", why));
 	proto_free((ProtobufCMessage *)head);

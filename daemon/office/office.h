@@ -33,7 +33,7 @@ struct office_config {
 	size_t signing_count, sealing_count;
 	const struct secret *store_key; /* 32 bytes */
 	const char *link_path; /* the post's socket for this office */
-	const char *directory_pin; /* for a first directory */
+	struct directory_trust trust; /* the pin is for a first directory */
 	int desk_fd; /* officers' socket; -1: none */
 	const struct office_officer *officers;
 	size_t officer_count;

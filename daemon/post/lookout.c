@@ -326,8 +326,8 @@ lookout_peer(struct conn *c)
 
 struct keep {
 	struct errand errand;
-	struct directory *previous; /* NULL: PIN */
-	const char *pin;
+	struct directory *previous; /* NULL: the pin judges */
+	const struct directory_trust *trust;
 	Citex__DirectoryHeads *heads; /* to keep; the last is DIRECTORY's */
 	struct buffer contents;
 	struct directory *directory;
@@ -352,7 +352,7 @@ build(struct errand *e)
 {
 	struct keep *k = (struct keep *)e;
 
-	k->built = directory_build(k->previous, k->pin, k->heads->heads[k->heads->n_heads - 1],
+	k->built = directory_build(k->previous, k->trust, k->heads->heads[k->heads->n_heads - 1],
 	    buffer_bytes(&k->contents), &k->directory, k->why);
 }
 
@@ -437,7 +437,7 @@ keep_new(struct post *p, Citex__DirectoryHeads *heads, struct buffer *contents)
 	k->errand.written = wrote_directory;
 	k->errand.release = release_keep;
 	k->previous = p->directory != NULL ? directory_ref(p->directory) : NULL;
-	k->pin = p->config.directory_pin;
+	k->trust = &p->config.trust;
 	k->heads = heads;
 	k->contents = *contents;
 	*contents = (struct buffer){ 0 };
@@ -601,7 +601,7 @@ from_disk(struct post *p, struct directory **out)
 	if (e != OK)
 		return e;
 	e = directory_build_kept(
-	    p->config.directory, p->config.directory_pin, head, buffer_bytes(&kept), out, why);
+	    p->config.directory, &p->config.trust, head, buffer_bytes(&kept), out, why);
 	/* It was checked when it came: a pin that has changed since then is not a reason to stop.
 	 */
 	if (e != OK)
@@ -612,7 +612,8 @@ from_disk(struct post *p, struct directory **out)
 
 /* The one the supervisor gave was judged by the pin alone: its CAs must go on from MINE. */
 static enum err
-judge_given(struct directory *given, const struct directory *mine, struct directory **out)
+judge_given(const struct post *p, struct directory *given, const struct directory *mine,
+    struct directory **out)
 {
 	char why[200] = "";
 	enum err e;
@@ -621,8 +622,8 @@ judge_given(struct directory *given, const struct directory *mine, struct direct
 		*out = directory_ref(given);
 		return OK;
 	}
-	e = directory_build(
-	    mine, NULL, directory_signed_head(given), directory_contents(given), out, why);
+	e = directory_build(mine, &p->config.trust, directory_signed_head(given),
+	    directory_contents(given), out, why);
 	if (e != OK)
 		log_event(
 		    LEVEL_ERROR, "directory-given-refused", LOG_ERR(e), LOG_TEXT("words", why));
@@ -662,7 +663,7 @@ lookout_begin(struct lookout *x)
 	if (e != OK)
 		return e;
 	if (given != NULL && (mine == NULL || directory_number(mine) < directory_number(given)))
-		(void)judge_given(given, mine, &judged);
+		(void)judge_given(p, given, mine, &judged);
 	if (judged == NULL) {
 		if (mine != NULL)
 			post_switch_directory(p, mine);

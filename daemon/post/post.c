@@ -78,15 +78,20 @@ tell_directory(struct post *p)
 void
 post_switch_directory(struct post *p, struct directory *d)
 {
+	const struct cert *ca;
 	const char *held;
+	char fingerprint[80];
 
 	directory_free(p->directory);
 	p->directory = d;
 	p->self.directory = directory_number(d);
 	memcpy(p->self.head_digest, directory_head_digest(d), DIGEST_BYTES);
 	log_event(LEVEL_INFO, "directory", LOG_NUM("number", p->self.directory));
-	for (size_t i = 0; (held = directory_held_at(d, i)) != NULL; i++)
-		log_event(LEVEL_WARNING, "party-held", LOG_TEXT("party", held));
+	for (size_t i = 0; (held = directory_held_at(d, i, &ca)) != NULL; i++) {
+		cert_fingerprint(ca, fingerprint);
+		log_event(LEVEL_WARNING, "party-held", LOG_TEXT("party", held),
+		    LOG_TEXT("ca", fingerprint));
+	}
 	peers_directory_changed(p);
 	tell_directory(p);
 	moves_begin(p->moves);

@@ -31,7 +31,7 @@ struct post_config {
 	/* The one the supervisor knows; the post takes the newer of it and its own. NULL: nobody is
 	 * trusted until post_directory_offered(). */
 	struct directory *directory;
-	const char *directory_pin; /* fingerprint: for a first directory */
+	struct directory_trust trust; /* the pin is for a first directory */
 	const int *listen_fds; /* none: this node only dials */
 	size_t listen_count;
 	int admin_fd; /* -1: none */

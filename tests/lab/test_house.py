@@ -370,6 +370,7 @@ BAD_LINES = [
     ("log-level", "log-level = loud", "is none of"),
     ("on-alarm", 'on-alarm = "/etc/passwd"', "cannot be executed"),
     ("relay-for", 'relay-for = {"NOT A NODE"}', "is no name of a node"),
+    ("confirmed-ca", 'confirmed-ca = {"00"}', "is not 64 hexadecimal digits"),
     ("directory-key", 'directory-key = "00"', "is not 64 hexadecimal digits"),
 ]
 

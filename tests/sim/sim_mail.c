@@ -138,7 +138,7 @@ make_post(struct sim_post *p)
 		.admin_fd = -1,
 		.receipts_key = fixture_key(fixture, p->name, USE_RECEIPTS),
 		.directory = fixture_directory(fixture),
-		.directory_pin = fixture_pin(fixture),
+		.trust.pin = fixture_pin(fixture),
 		.offices = p->offices,
 		.retry_first_ms = 200,
 		.retry_max_ms = 5000 };
@@ -304,7 +304,7 @@ make_office(struct sim_office *o)
 		.sealing_count = 1,
 		.store_key = &o->store_key,
 		.link_path = o->path,
-		.directory_pin = fixture_pin(fixture),
+		.trust.pin = fixture_pin(fixture),
 		.desk_fd = -1,
 		.tell_seen = true };
 }

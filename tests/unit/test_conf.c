@@ -18,6 +18,7 @@
 #include "proto/limits.h"
 
 #define PIN "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define PIN_2 "ffff 2233 4455 6677 8899 aabb ccdd eeff 0011 2233 4455 6677 8899 aabb ccdd eeff"
 #define PIN_GROUPS "0011 2233 4455 6677 8899 aabb ccdd eeff 0011 2233 4455 6677 8899 aabb ccdd eeff"
 #define BASE \
 	"node = \"ke\"\nstate = \"@\"\nrun = \"@\"\nkeys = \"@\"\ndirectory-key = \"" PIN \
@@ -141,7 +142,8 @@ static void
 test_conf_whole_file_is_understood(void **state)
 {
 	struct conf *c = load_good(
-	    BASE "// a comment\nlisten = {\"127.0.0.1:4711\", \"[::1]:4711\"}\n"
+	    BASE "// a comment\nconfirmed-ca = {\"" PIN "\", \"" PIN_2
+		 "\"}\nlisten = {\"127.0.0.1:4711\", \"[::1]:4711\"}\n"
 		 "passphrase-file = \"@/pass\"\nrelay-for = {\"so\", \"tz\"}\nstore-limit = 512M\n"
 		 "retry-first = 200ms\nretry-max = 2s\nlog-level = debug\non-alarm = \"@/hook\"\n"
 		 "administrators = {root, 4242}\nhook-user = #\n"
@@ -152,6 +154,9 @@ test_conf_whole_file_is_understood(void **state)
 		 "authority \"ke.kws\" { keys = \"@\" }\n");
 
 	(void)state;
+	assert_int_equal(c->confirmed_ca.count, 2);
+	assert_string_equal(c->confirmed_ca.at[0], PIN_GROUPS);
+	assert_string_equal(c->confirmed_ca.at[1], PIN_2);
 	assert_int_equal(c->listen.count, 2);
 	assert_string_equal(c->listen.at[1], "[::1]:4711");
 	assert_string_equal(c->relay_for.at[1], "tz");
@@ -227,6 +232,7 @@ static const struct {
 	{ "administrators = {root, no-such-user-here}\n", 1,
 	    "`administrators': \"no-such-user-here\" is no user of this machine" },
 	{ "relay-for = {\"so\", \"So\"}\n", 1, "`relay-for': \"So\" is no name of a node" },
+	{ "confirmed-ca = {\"00\"}\n", 1, "`confirmed-ca': \"00\" is not 64 hexadecimal digits" },
 	{ "relay-for = {\"so\", \"so\"}\n", 1, "`relay-for': \"so\" stands there twice" },
 	{ "relay-for = {\"ke\"}\n", 2, "`relay-for': \"ke\" is this node itself" },
 	{ "store-limit = 1023K\n", 1, "`store-limit': \"1023K\" is out of range" },

@@ -336,7 +336,7 @@ set_up(void **state)
 		.sealing_count = 1,
 		.store_key = &store_key,
 		.link_path = "/run/nowhere",
-		.directory_pin = fixture_pin(fixture),
+		.trust.pin = fixture_pin(fixture),
 		.officers = officers,
 		.officer_count = 1 };
 	office = NULL;

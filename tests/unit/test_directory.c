@@ -18,7 +18,8 @@ build(const struct directory *previous, const char *pin, const Citex__SignedHead
 {
 	struct directory *d = NULL;
 	char why[200];
-	enum err e = directory_build(previous, pin, head, buffer_bytes(contents), &d, why);
+	enum err e = directory_build(previous, &(struct directory_trust){ .pin = pin }, head,
+	    buffer_bytes(contents), &d, why);
 
 	directory_free(d);
 	assert_true((e == OK) == (why[0] == '\0'));
@@ -445,6 +446,14 @@ rogue_before(Citex__DirectoryContents *c, void *arg)
 	p->n_vouchers = 1;
 }
 
+static const char *
+held(const struct directory *d, size_t i)
+{
+	const struct cert *ca;
+
+	return directory_held_at(d, i, &ca);
+}
+
 /* The directory after *D, in its place; with KEPT, *D is taken from a store first. */
 static void
 follow(struct fixture *f, struct directory **d, bool kept,
@@ -457,8 +466,9 @@ follow(struct fixture *f, struct directory **d, bool kept,
 
 	if (kept) {
 		directory_keep(*d, &store);
-		assert_int_equal(directory_build_kept(NULL, fixture_pin(f),
-				     directory_signed_head(*d), buffer_bytes(&store), &again, why),
+		assert_int_equal(
+		    directory_build_kept(NULL, &(struct directory_trust){ .pin = fixture_pin(f) },
+			directory_signed_head(*d), buffer_bytes(&store), &again, why),
 		    OK);
 		directory_free(*d);
 		*d = again;
@@ -482,13 +492,13 @@ test_directory_held_party_stays_held(void **state)
 		for (size_t i = 0; i < 3; i++) {
 			follow(f, &d, kept, rogue_alone, &n);
 			assert_null(directory_ca(d, "ke"));
-			assert_string_equal(directory_held_at(d, 0), "ke");
-			assert_null(directory_held_at(d, 1));
+			assert_string_equal(held(d, 0), "ke");
+			assert_null(held(d, 1));
 		}
 		follow(f, &d, kept, NULL, NULL); /* the true one is back */
 		assert_non_null(directory_ca(d, "ke"));
 		assert_non_null(directory_authority(d, "ke.ma"));
-		assert_null(directory_held_at(d, 0));
+		assert_null(held(d, 0));
 		directory_free(d);
 		free_rogue(&n);
 	}
@@ -506,7 +516,7 @@ test_directory_party_that_was_away_is_not_new(void **state)
 		assert_null(directory_authority(d, "ke.ma"));
 		follow(f, &d, kept, party_gone, NULL);
 		follow(f, &d, kept, rogue_alone, &n);
-		assert_string_equal(directory_held_at(d, 0), "ke");
+		assert_string_equal(held(d, 0), "ke");
 		directory_free(d);
 		free_rogue(&n);
 	}
@@ -521,7 +531,7 @@ test_directory_ca_before_the_known_one_is_no_ca(void **state)
 
 	make_rogue(&n);
 	follow(f, &d, false, rogue_before, &n);
-	assert_string_equal(directory_held_at(d, 0), "ke");
+	assert_string_equal(held(d, 0), "ke");
 	assert_null(directory_authority(d, "ke.ma"));
 	directory_free(d);
 	free_rogue(&n);
@@ -537,14 +547,65 @@ test_directory_goes_not_back_to_an_old_ca(void **state)
 
 	make_rogue(&n);
 	follow(f, &d, false, new_ca, &n);
-	assert_null(directory_held_at(d, 0));
+	assert_null(held(d, 0));
 	assert_true(bytes_equal(cert_der(directory_ca(d, "ke")), cert_der(n.cert)));
 	follow(f, &d, true, NULL, NULL);
-	assert_string_equal(directory_held_at(d, 0), "ke");
+	assert_string_equal(held(d, 0), "ke");
 	n.alone = true;
 	n.vouched = false;
 	follow(f, &d, true, rogue_alone, &n); /* the new one, the old one dropped */
-	assert_null(directory_held_at(d, 0));
+	assert_null(held(d, 0));
+	directory_free(d);
+	free_rogue(&n);
+}
+
+/* Directory 2 with CHANGE, by a node that has confirmed the CAs in LIST. */
+static struct directory *
+build_confirmed(struct new_ca *n, void (*change)(Citex__DirectoryContents *c, void *arg),
+    char *const *list, size_t count)
+{
+	struct directory_trust trust = { NULL, list, count };
+	struct directory *first = fixture_directory(n->f), *d = NULL;
+	Citex__SignedHead *head = NULL;
+	CLEANUP(buffer_release) struct buffer contents = { 0 };
+	char why[200];
+
+	fixture_make(n->f, 2, directory_head_digest(first), change, n, &head, &contents);
+	assert_int_equal(
+	    directory_build(first, &trust, head, buffer_bytes(&contents), &d, why), OK);
+	proto_free(&head->base);
+	return d;
+}
+
+static void
+test_directory_confirmed_ca_speaks_for_its_party(void **state)
+{
+	struct fixture *f = *state;
+	struct new_ca n = { .f = f, .alone = true };
+	const struct cert *waits;
+	char right[80], wrong[80];
+	char *list[2] = { wrong, right };
+	struct directory *d;
+
+	make_rogue(&n);
+	cert_fingerprint(n.cert, right);
+	cert_fingerprint(fixture_cert(f, "gb", USE_CA), wrong);
+	d = build_confirmed(&n, rogue_alone, list, 1);
+	assert_string_equal(directory_held_at(d, 0, &waits), "ke");
+	assert_true(bytes_equal(cert_der(waits), cert_der(n.cert)));
+	directory_free(d);
+	d = build_confirmed(&n, rogue_alone, list, 2);
+	assert_null(held(d, 0));
+	assert_true(bytes_equal(cert_der(directory_ca(d, "ke")), cert_der(n.cert)));
+	follow(f, &d, true, rogue_alone, &n); /* it is the known one from then on */
+	assert_null(held(d, 0));
+	follow(f, &d, true, NULL, NULL); /* and the one before it no more */
+	assert_string_equal(held(d, 0), "ke");
+	directory_free(d);
+	/* the newest alone is not enough: the one before it certifies too */
+	cert_fingerprint(fixture_cert(f, "ke", USE_CA), right);
+	d = build_confirmed(&n, rogue_before, list, 2);
+	assert_string_equal(held(d, 0), "ke");
 	directory_free(d);
 	free_rogue(&n);
 }
@@ -662,6 +723,8 @@ main(void)
 		    test_directory_with_a_fault_is_refused_whole, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 		    test_directory_changed_ca_needs_the_old_ones_voucher, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    test_directory_confirmed_ca_speaks_for_its_party, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 		    test_directory_kept_bytes_that_are_no_list_are_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(

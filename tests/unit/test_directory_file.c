@@ -113,7 +113,10 @@ test_directory_file_truncated_anywhere_is_refused(void **state)
 
 		if (directory_file_parse(file, &head, &contents) == OK)
 			assert_int_not_equal(
-			    directory_build(NULL, fixture_pin(w->f), head, contents, &d, why), OK);
+			    directory_build(NULL,
+				&(struct directory_trust){ .pin = fixture_pin(w->f) }, head,
+				contents, &d, why),
+			    OK);
 		proto_free((ProtobufCMessage *)head);
 	}
 }

@@ -505,7 +505,7 @@ begin(uint64_t seed)
 		.sealing_count = 1,
 		.store_key = &store_key,
 		.link_path = POST,
-		.directory_pin = fixture_pin(fixture),
+		.trust.pin = fixture_pin(fixture),
 		.desk_fd = -1,
 		.hook = on_hook };
 	store_is_made = false;

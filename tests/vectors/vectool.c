@@ -126,8 +126,8 @@ directory_in(const json_t *v, struct directory **out)
 
 	if (proto_unpack(&citex__signed_head__descriptor, bytes_in(v, "head"), &head) != OK)
 		return ERR_MALFORMED;
-	return directory_build(
-	    NULL, text_of(v, "pin"), (Citex__SignedHead *)head, bytes_in(v, "contents"), out, why);
+	return directory_build(NULL, &(struct directory_trust){ .pin = text_of(v, "pin") },
+	    (Citex__SignedHead *)head, bytes_in(v, "contents"), out, why);
 }
 
 static void
