@@ -41,6 +41,44 @@ fail_with(struct tls *t, const char *why)
 		t->why = why;
 }
 
+/* By these OpenSSL chooses the alert (RFC 8446, 6.2), from which the other side learns why. */
+static int
+verify_error(enum err judged)
+{
+	switch (judged) {
+	case ERR_EXPIRED:
+		return X509_V_ERR_CERT_HAS_EXPIRED; /* certificate_expired */
+	case ERR_REVOKED:
+		return X509_V_ERR_CERT_REVOKED; /* certificate_revoked */
+	case ERR_UNKNOWN_KEY:
+		return X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT; /* unknown_ca */
+	default:
+		return X509_V_ERR_CERT_UNTRUSTED; /* bad_certificate */
+	}
+}
+
+/* The other side's alert in an administrator's words; NULL: it was none of these. */
+static const char *
+alert_words(void)
+{
+	unsigned long e = ERR_peek_error();
+
+	if (ERR_GET_LIB(e) != ERR_LIB_SSL)
+		return NULL;
+	switch (ERR_GET_REASON(e) - SSL_AD_REASON_OFFSET) {
+	case SSL_AD_CERTIFICATE_EXPIRED:
+		return "the other side says that our certificate has ended";
+	case SSL_AD_CERTIFICATE_REVOKED:
+		return "the other side says that our key was revoked";
+	case SSL_AD_UNKNOWN_CA:
+		return "the other side does not know our key";
+	case SSL_AD_BAD_CERTIFICATE:
+		return "the other side does not accept our certificate";
+	default:
+		return NULL;
+	}
+}
+
 /* The one place where a peer's certificate is looked at. */
 static int
 on_verify(X509_STORE_CTX *ctx, void *unused)
@@ -63,7 +101,7 @@ on_verify(X509_STORE_CTX *ctx, void *unused)
 	if (t->judged == OK)
 		return 1;
 	fail_with(t, err_words(t->judged));
-	X509_STORE_CTX_set_error(ctx, X509_V_ERR_APPLICATION_VERIFICATION);
+	X509_STORE_CTX_set_error(ctx, verify_error(t->judged));
 	return 0;
 }
 
@@ -214,6 +252,7 @@ tls_receive(struct tls *t, struct bytes cipher)
 static enum err
 outcome(struct tls *t, int result)
 {
+	const char *alert;
 	int what = SSL_get_error(t->ssl, result);
 
 	if (what == SSL_ERROR_WANT_READ || what == SSL_ERROR_WANT_WRITE) {
@@ -224,7 +263,8 @@ outcome(struct tls *t, int result)
 	}
 	if (what == SSL_ERROR_ZERO_RETURN)
 		return ERR_CLOSED;
-	fail_with(t, ossl_why());
+	alert = alert_words();
+	fail_with(t, alert != NULL ? alert : ossl_why());
 	ERR_clear_error();
 	return t->judged != OK ? t->judged : ERR_TLS;
 }

@@ -108,6 +108,39 @@ check_keys(struct examination *x, const char *what, const struct office_key *our
 		    "valid until %s", until);
 }
 
+/* The node's own: an office has not got them, but the directory has. */
+static void
+check_node(struct examination *x)
+{
+	const struct directory_node *n = x->directory == NULL
+	    ? NULL
+	    : directory_node(x->directory, office_config(x->office)->node);
+	const struct directory_key *key;
+	char until[TIME_TEXT_BYTES];
+
+	if (x->directory == NULL)
+		return;
+	if (n == NULL || n->tls_count == 0) {
+		add(x, "node's key", false,
+		    "send the node's card to the Secretariat (citex-pki card --node), and install "
+		    "the next directory",
+		    "the directory does not list this node");
+		return;
+	}
+	key = &n->tls[n->tls_count - 1];
+	date_print(cert_until_ms(key->cert), until);
+	if (directory_key_usable(key, now_ms(x)) != OK)
+		add(x, "node's key", false,
+		    "make a new one: citex-pki renew --node, and send the card to the Secretariat",
+		    "%s: no other node lets this one in",
+		    key->revoked ? "revoked" : "its certificate has ended");
+	else
+		add(x, "node's key", cert_until_ms(key->cert) > now_ms(x) + CERTIFICATE_WARN_MS,
+		    "renew it in time (citex-pki renew --node), and send the card to the "
+		    "Secretariat",
+		    "valid until %s", until);
+}
+
 static void
 check_certificates(struct examination *x)
 {
@@ -145,6 +178,26 @@ check_quarantine(struct examination *x)
 	count = book_count(b, t, BOX_QUARANTINE);
 	add(x, "quarantine", count == 0, "look at them: citex quarantine", "%llu messages",
 	    (unsigned long long)count);
+}
+
+/* The Party, and the fingerprint that it must confirm. */
+static void
+check_held(struct examination *x)
+{
+	const struct cert *ca;
+	const char *party;
+	char fingerprint[80];
+
+	for (size_t i = 0;
+	     x->directory != NULL && (party = directory_held_at(x->directory, i, &ca)) != NULL;
+	     i++) {
+		cert_fingerprint(ca, fingerprint);
+		add(x, "Party", false,
+		    "ask it by telephone for its CA's fingerprint; if it is this one, your "
+		    "administrator enters it as confirmed-ca (citexd.conf)",
+		    "%s has another CA, which its old one did not vouch for: %s", party,
+		    fingerprint);
+	}
 }
 
 static void
@@ -297,8 +350,10 @@ doctor_run(struct office *o, void (*done)(void *arg, const Citex__DoctorView *v)
 	check_post(x);
 	check_directory(x);
 	check_certificates(x);
+	check_node(x);
 	check_store(x);
 	check_quarantine(x);
+	check_held(x);
 	check_alarms(x);
 	if (!office_has_post(o)) { /* no way can be tested */
 		finish(x);

@@ -145,6 +145,7 @@ struct office {
 void tell_watches(struct office *o, const char *event, struct id id, const char *kind,
     const char *authority, const char *state);
 void raise_alarm(struct office *o, const char *what, struct id id); /* WHAT is static */
+void end_alarm(struct office *o, const char *what); /* its cause is gone */
 void office_submit_job(struct office *o, struct job *j);
 /* Store thread: a slip that this batch is to make. False: the batch has no room. */
 bool add_draft(struct office *o, const struct draft *d);

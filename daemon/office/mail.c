@@ -405,16 +405,15 @@ tell_directory(struct office *o)
 }
 
 /* A Party whose CA has changed without a voucher: its messages stop, so a person must hear of it.
- */
+ * The post's log says which, and what to ask it. */
 static void
 tell_held(struct office *o)
 {
 	const struct cert *ca;
-	const char *party;
 
-	for (size_t i = 0; (party = directory_held_at(o->directory, i, &ca)) != NULL; i++) {
+	end_alarm(o, "party-held");
+	if (o->directory != NULL && directory_held_at(o->directory, 0, &ca) != NULL)
 		raise_alarm(o, "party-held", (struct id){ { 0 } });
-	}
 }
 
 static void
@@ -740,6 +739,7 @@ mail_open(struct office *o)
 	o->redial = timer_new(o->loop, dial, o);
 	o->errand_timer = timer_new(o->loop, pump, o);
 	o->redial_ms = REDIAL_FIRST_MS;
+	tell_held(o);
 	dial(o);
 	return OK;
 }

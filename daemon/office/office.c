@@ -55,6 +55,19 @@ raise_alarm(struct office *o, const char *what, struct id id)
 }
 
 void
+end_alarm(struct office *o, const char *what)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < ALARMS_MAX && o->alarms[i] != NULL; i++) {
+		const char *alarm = o->alarms[i];
+		o->alarms[i] = NULL;
+		if (strcmp(alarm, what) != 0)
+			o->alarms[kept++] = alarm;
+	}
+}
+
+void
 office_submit_job(struct office *o, struct job *j)
 {
 	committer_submit(o->committer, j);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A peer that does what a citex node would not: it speaks the wire by hand,
 with a member's real keys or somebody else's. Written from docs/protocol.md."""
+import datetime
 import hashlib
 import os
 import socket
@@ -12,7 +13,8 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "vectors"))
 import shape  # noqa: E402
-from cryptography.hazmat.primitives import serialization  # noqa: E402
+from cryptography import x509  # noqa: E402
+from cryptography.hazmat.primitives import hashes, serialization  # noqa: E402
 from cryptography.x509 import load_pem_x509_certificate  # noqa: E402
 
 # --- protobuf by hand: [(field, value)] with int, bytes, str or a nested list ---
@@ -185,6 +187,23 @@ class Author:
         signature = shape.sign(key, shape.label_bytes("citex stamp v1", shape.batch_bytes([outer_bytes])))
         stamp = pb((1, shape.key_id(key)), (3, 1), (5, signature))
         return pb((1, outer_bytes), (2, stamp), (3, sealed))
+
+
+def shorten(lab, node, use, seconds):
+    """NODE's certificate for USE again, by its own Party, but it ends SECONDS from now."""
+    home = lab.path("parties", lab.data["nodes"][node]["party"])
+    path = newest(os.path.join(home, "nodes", node), use, ".pem")
+    with open(path, "rb") as f:
+        old = load_pem_x509_certificate(f.read())
+    with open(lab.passphrase, encoding="ascii") as f, open(os.path.join(home, "ca.key"), "rb") as key:
+        ca = serialization.load_pem_private_key(key.read(), f.readline().strip().encode())
+    end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
+    builder = x509.CertificateBuilder(old.issuer, old.subject, old.public_key(), old.serial_number ^ 1,
+                                      old.not_valid_before, end.replace(tzinfo=None, microsecond=0))
+    for e in old.extensions:
+        builder = builder.add_extension(e.value, e.critical)
+    with open(path, "wb") as f:
+        f.write(builder.sign(ca, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
 
 def uuid7():

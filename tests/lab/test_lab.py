@@ -506,6 +506,102 @@ def test_a_revoked_node_is_refused(lab):
     refused_handshake(lab, which=0)
 
 
+def spread(lab, out, *nodes):
+    """NODES take OUT; what else there is learns of it from them."""
+    for node in nodes:
+        lab.pki("directory", "install", out, "--into", lab.path(node, "state"), "--pin", lab.data["pin"])
+        os.kill(lab.pid(node), signal.SIGHUP)
+
+
+def test_an_expired_certificate_is_refused(lab):
+    seconds = 25
+    hostile.shorten(lab, "gb", "tls", seconds)
+    begin = time.monotonic()
+    spread(lab, lab.publish({"gb": PAIR["gb"]}), "ke", "gb")
+    lab.save()
+    lab.stop("gb")
+    lab.start("gb")
+    arrives(lab, ask(lab, "while it holds"))
+    time.sleep(max(0.0, seconds + 2 - (time.monotonic() - begin)))
+    refused_handshake(lab)
+    lab.cut("gb", reset=True)
+    lab.cut("ke", reset=True)
+    lab.heal("gb")
+    lab.heal("ke")
+    late = ask(lab, "after its end")
+    words = lab.citex("gb.ma", "doctor", check=False).stdout
+    for said in ("the other side says that our certificate has ended", "no other node lets this one in"):
+        check(said in words, f"the doctor names it: {words}")
+    wait_until("the other node's doctor names it, too", 20,
+               lambda: "its certificate has ended" in lab.citex("ke.ma", "doctor", check=False).stdout)
+    check(not has(lab, "ke.ma", late) and state(lab, "gb.ma", late) == "queued", "nothing was let in, nothing is lost")
+    lab.pki("renew", lab.path("parties", "gb"), "--node", "gb", "--use", "tls", "--passphrase-file", lab.passphrase)
+    spread(lab, lab.publish({"gb": PAIR["gb"]}), "ke", "gb")
+    lab.save()
+    arrives(lab, late, seconds=60)
+
+
+def stolen(lab, party, node, row):
+    """Another CA for PARTY, with keys under the same names, in a publisher's hands that lies."""
+    home = lab.path("stolen")
+    secret = ("--passphrase-file", lab.passphrase)
+    _, name, authorities, _ = row
+    lab.pki("party", "init", home, "--party", party, "--name", name, *secret)
+    serves = []
+    for authority, title, role in authorities:
+        lab.pki("authority", home, authority, "--name", title, "--role", role, "--node", node, "--language", "en",
+                *secret)
+        serves += ["--serves", authority]
+    lab.pki("node", home, node, "--address", f"127.0.0.1:{lab.data['nodes'][node]['front']}", *serves, *secret)
+    shutil.rmtree(lab.path("publisher", "parties", party))
+    said = lab.pki("directory", "admit", lab.path("publisher"), "--party", party, "--name", name, "--ca",
+                   os.path.join(home, "ca.pem")).stdout
+    for who in [("--node", node)] + [(a,) for a, _, _ in authorities]:
+        card = os.path.join(home, who[-1] + "-".join(who[:-1]) + ".card")
+        lab.pki("card", home, *who, "-o", card, *secret)
+        lab.pki("directory", "add", lab.path("publisher"), card)
+    return home, re.search(r"fingerprint ((?:[0-9a-f]{4} ?){16})", said)[1].strip()
+
+
+def test_a_party_whose_ca_changed_is_held(lab):
+    arrives(lab, ask(lab, "before"))
+    home, fingerprint = stolen(lab, "ke", "ke", PAIR["ke"])
+    keys = os.path.join(home, "nodes", "ke")
+
+    def let_in():
+        try:
+            peer = hostile.Peer(lab, "ke", "gb", keys=keys)
+            peer.hello("ke")
+            return bool(peer.frames(3))
+        except (ssl.SSLError, ConnectionError):
+            return False
+
+    def is_held(why):
+        check("party-held" in lab.json("gb.ma", "status")["alarms"], f"{why}: the officer is alarmed")
+        done = ask(lab, "to whom?", fails=True)
+        check(done.returncode == 4 and "ke.ma" in done.stderr, f"{why}: nothing is sealed to it: {done.stderr}")
+        check(not let_in(), f"{why}: nor is its node let in")
+        check(fingerprint in lab.citex("gb.ma", "doctor", check=False).stdout, f"{why}: the doctor knows whom to ask")
+
+    secret = ("--passphrase-file", lab.passphrase)
+    for number in (2, 3):
+        out = lab.path(f"directory-{number}.citex")
+        lab.pki("directory", "publish", lab.path("publisher"), "-o", out, *secret)
+        spread(lab, out, "gb")
+        wait_until(f"gb has directory {number}", 20, lambda n=number: lab.json("gb.ma", "directory")["number"] == n)
+        is_held(f"directory {number}")
+    lab.stop("gb")
+    lab.start("gb")
+    is_held("after a restart")
+    check(f'party-held party=ke ca="{fingerprint}"' in lab.log("gb"), "the log says whose fingerprint to ask for")
+    with open(lab.path("gb", "citexd.conf"), "a", encoding="utf-8") as f:
+        f.write(f'confirmed-ca = {{"{fingerprint}"}}\n')
+    os.kill(lab.pid("gb"), signal.SIGHUP)
+    wait_until("the confirmed one is let in", 20, let_in)
+    ask(lab, "to the new one")
+    check("party-held" not in lab.json("gb.ma", "status")["alarms"], "the alarm is over")
+
+
 # --- disks ---
 
 
@@ -591,6 +687,8 @@ GROUPS = [
                       test_sealed_to_somebody_else, test_other_cms_shapes, test_a_message_readdressed,
                       test_a_replay_is_new_once, test_a_modified_sender_gains_nothing]),
     ("directory", PAIR, [test_a_lower_directory_is_refused, test_a_revoked_node_is_refused]),
+    ("expired", PAIR, [test_an_expired_certificate_is_refused]),
+    ("held", PAIR, [test_a_party_whose_ca_changed_is_held]),
     ("split", PAIR, [test_two_directories_with_one_number]),
     ("disk", PAIR, [test_a_full_disk_says_later_and_loses_nothing]),
     ("plaintext", STORY, [test_no_plaintext_anywhere]),

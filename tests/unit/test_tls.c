@@ -154,8 +154,11 @@ test_tls_certificate_out_of_its_time_is_refused(void **state)
 	static const struct {
 		int64_t at_ms;
 		enum err expect;
-	} rows[] = { { FIXTURE_NOW_MS + 731 * DAY_MS, ERR_EXPIRED },
-		{ FIXTURE_NOW_MS - 2 * DAY_MS, ERR_NOT_YET } };
+		const char *told; /* to the other side, by the alert */
+	} rows[] = { { FIXTURE_NOW_MS + 731 * DAY_MS, ERR_EXPIRED,
+			 "the other side says that our certificate has ended" },
+		{ FIXTURE_NOW_MS - 2 * DAY_MS, ERR_NOT_YET,
+		    "the other side does not accept our certificate" } };
 	struct meeting *m = *state;
 
 	for (size_t i = 0; i < 2; i++) {
@@ -163,6 +166,7 @@ test_tls_certificate_out_of_its_time_is_refused(void **state)
 		meet(m, SIZE_MAX);
 		assert_int_equal(m->client.e, rows[i].expect);
 		assert_false(tls_is_open(m->server.t));
+		assert_string_equal(tls_why(m->server.t), rows[i].told);
 		part(m);
 	}
 }
@@ -177,6 +181,7 @@ test_tls_revoked_key_is_refused(void **state)
 	meet(m, SIZE_MAX);
 	assert_int_equal(m->server.e, ERR_REVOKED);
 	assert_false(tls_is_open(m->server.t));
+	assert_string_equal(tls_why(m->client.t), "the other side says that our key was revoked");
 }
 
 /* A client of our server, made with OpenSSL and CHANGE. */
