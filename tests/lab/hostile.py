@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A peer that does what a citex node would not: it speaks the wire by hand,
 with a member's real keys or somebody else's. Written from docs/protocol.md."""
-import datetime
 import hashlib
 import os
 import socket
@@ -13,8 +12,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "vectors"))
 import shape  # noqa: E402
-from cryptography import x509  # noqa: E402
-from cryptography.hazmat.primitives import hashes, serialization  # noqa: E402
+from cryptography.hazmat.primitives import serialization  # noqa: E402
 from cryptography.x509 import load_pem_x509_certificate  # noqa: E402
 
 # --- protobuf by hand: [(field, value)] with int, bytes, str or a nested list ---
@@ -189,21 +187,39 @@ class Author:
         return pb((1, outer_bytes), (2, stamp), (3, sealed))
 
 
+def elements(der):
+    """The members of a constructed value, each whole."""
+    got, at = [], 0
+    while at < len(der):
+        n, head = der[at + 1], 2
+        if n >= 0x80:
+            head += n & 0x7F
+            n = int.from_bytes(der[at + 2:at + head], "big")
+        got.append(der[at:at + head + n])
+        at += head + n
+    return got
+
+
+def inside(der):
+    return der[2 + (der[1] & 0x7F if der[1] >= 0x80 else 0):]
+
+
 def shorten(lab, node, use, seconds):
     """NODE's certificate for USE again, by its own Party, but it ends SECONDS from now."""
     home = lab.path("parties", lab.data["nodes"][node]["party"])
     path = newest(os.path.join(home, "nodes", node), use, ".pem")
-    with open(path, "rb") as f:
-        old = load_pem_x509_certificate(f.read())
+    with open(path, encoding="ascii") as f:
+        tbs, algorithm, _ = elements(inside(ssl.PEM_cert_to_DER_cert(f.read())))
     with open(lab.passphrase, encoding="ascii") as f, open(os.path.join(home, "ca.key"), "rb") as key:
         ca = serialization.load_pem_private_key(key.read(), f.readline().strip().encode())
-    end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
-    builder = x509.CertificateBuilder(old.issuer, old.subject, old.public_key(), old.serial_number ^ 1,
-                                      old.not_valid_before, end.replace(tzinfo=None, microsecond=0))
-    for e in old.extensions:
-        builder = builder.add_extension(e.value, e.critical)
-    with open(path, "wb") as f:
-        f.write(builder.sign(ca, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    fields = elements(inside(tbs))
+    end = time.strftime("%y%m%d%H%M%SZ", time.gmtime(time.time() + seconds)).encode()
+    fields[1] = fields[1][:-1] + bytes([fields[1][-1] ^ 1])  # another serial number
+    fields[4] = shape.seq(elements(inside(fields[4]))[0], shape.tlv(0x17, end))
+    tbs = shape.seq(*fields)
+    whole = shape.seq(tbs, algorithm, shape.tlv(0x03, b"\0" + shape.sign(ca, tbs)))
+    with open(path, "w", encoding="ascii") as f:
+        f.write(ssl.DER_cert_to_PEM_cert(whole))
 
 
 def uuid7():
