@@ -80,8 +80,34 @@ class Bench:
             finally:
                 lab.down()
 
+    @staticmethod
+    def processor_us(pids):
+        """{name: processor time of the process since it began}: other load on the machine hardly disturbs it."""
+        tick_us = 1e6 / os.sysconf("SC_CLK_TCK")
+        spent = {}
+        for name, pid in pids.items():
+            with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+                words = f.read().rpartition(")")[2].split()
+            spent[name] = (int(words[11]) + int(words[12])) * tick_us
+        return spent
+
+    @staticmethod
+    def roles(lab):
+        """{"gb_post": pid, ...} of the pair, and the proxy between the two, which is the lab's, not citex's."""
+        pids = {f"{n}_{r}".replace(" ", "_"): p for n in ("gb", "ke") for r, p in lab.children(n).items()}
+        with open(lab.path("proxy.pid"), encoding="ascii") as f:
+            pids["proxy"] = int(f.read())
+        return pids
+
     def throughput(self, lab):
-        r = self.load(lab, "gb.ma", "ke.ma", 2000 if self.quick else 10000, 512, 700)
+        count = 2000 if self.quick else 10000
+        pids = self.roles(lab)
+        before = self.processor_us(pids)
+        r = self.load(lab, "gb.ma", "ke.ma", count, 512, 700)
+        after = self.processor_us(pids)
+        for name in sorted(pids):
+            self.say(f"processor_us_{name}", (after[name] - before[name]) / count, "us")
+        self.say("processor_us_citex", sum(after[n] - before[n] for n in pids if n != "proxy") / count, "us")
         # sign, verify, and the three signatures that a batch shares
         floor_us = self.limits["ecdsa_sign"] + self.limits["ecdsa_verify"]
         self.say("messages_per_second", r["per_second"], "1/s", r["per_second"] * floor_us / 2e6,
@@ -120,7 +146,8 @@ class Bench:
         with open(path, "wb") as f:
             for _ in range(size // 1_000_000):
                 f.write(os.urandom(1_000_000))
-        pids = {f"{n}_{r}": p for n in ("gb", "ke") for r, p in lab.children(n).items()}
+        pids = self.roles(lab)
+        del pids["proxy"]
         peaks, stop = dict.fromkeys(pids, 0), threading.Event()
 
         def watch():
@@ -140,7 +167,7 @@ class Bench:
         watcher.join()
         self.say("attachment_rate", size / 1e6 / took, "MB/s")
         for name, kib in sorted(peaks.items()):
-            self.say(f"attachment_peak_{name.replace(' ', '_')}", kib / 1024, "MiB")
+            self.say(f"attachment_peak_{name}", kib / 1024, "MiB")
 
     def broadcast(self, lab):
         everybody = [a for x in lab.data["nodes"].values() for a in x["authorities"]]
