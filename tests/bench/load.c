@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The load of a benchmark: an officers' program that submits messages as fast
- * as an office takes them, and hears on a second connection when each was
- * opened at the other end.
+/* The load of a benchmark: officers' programs that submit messages as fast as
+ * an office takes them, and one that hears when each was opened at the other
+ * end. An office takes one request of a connection after the other, each when
+ * the one before is on disk, so there are as many connections as may submit at
+ * once.
  *
  *   load SOCKET AUTHORITY[,AUTHORITY...] COUNT WINDOW BODY_BYTES
  *
@@ -24,11 +26,18 @@
 #include "proto/kinds/query.pb-c.h"
 
 #define STALL_MS 120000
+#define WRITERS_MAX 24 /* below DESK_CLIENTS_PER_USER_MAX */
 
 struct sent {
 	char id[ID_TEXT_BYTES];
 	int64_t begin_us, end_us;
 	unsigned opened_count;
+};
+
+struct writer {
+	int fd;
+	bool busy;
+	struct frame_reader in;
 };
 
 struct load {
@@ -37,9 +46,11 @@ struct load {
 	unsigned count, window;
 	struct buffer body;
 	struct sent *sent;
-	unsigned submitted, answered, done;
-	int submit_fd, watch_fd;
-	struct frame_reader submit_in, watch_in;
+	unsigned submitted, done;
+	struct writer writers[WRITERS_MAX];
+	unsigned writer_count;
+	int watch_fd;
+	struct frame_reader watch_in;
 };
 
 static int64_t
@@ -108,7 +119,7 @@ make_body(struct load *l, size_t bytes)
 }
 
 static void
-submit_one(struct load *l)
+submit_one(struct load *l, struct writer *w)
 {
 	Citex__Request r = CITEX__REQUEST__INIT;
 	Citex__Submit s = CITEX__SUBMIT__INIT;
@@ -129,7 +140,8 @@ submit_one(struct load *l)
 	r.what_case = CITEX__REQUEST__WHAT_SUBMIT;
 	r.submit = &s;
 	m->begin_us = now_us();
-	send_request(l->submit_fd, &r);
+	w->busy = true;
+	send_request(w->fd, &r);
 }
 
 static void
@@ -147,9 +159,9 @@ watch(struct load *l)
 static void
 on_answer(struct load *l, const Citex__Answer *a)
 {
+	(void)l;
 	if (a->what_case == CITEX__ANSWER__WHAT_FAILURE)
 		die(a->failure->words);
-	l->answered++;
 }
 
 static void
@@ -171,13 +183,15 @@ on_event(struct load *l, const Citex__Answer *a)
 	}
 }
 
-static void
+/* How many answers there were. */
+static unsigned
 take_frames(struct load *l, int fd, struct frame_reader *r,
     void (*on)(struct load *l, const Citex__Answer *a))
 {
 	uint8_t piece[65536];
 	ssize_t n = read(fd, piece, sizeof(piece));
 	struct bytes frame;
+	unsigned count = 0;
 
 	if (n <= 0)
 		die("the office closed the connection");
@@ -188,23 +202,43 @@ take_frames(struct load *l, int fd, struct frame_reader *r,
 			die("the office sent what is no answer");
 		on(l, a);
 		proto_free(&a->base);
+		count++;
+	}
+	return count;
+}
+
+static void
+submit_some(struct load *l)
+{
+	for (unsigned i = 0; i < l->writer_count; i++) {
+		struct writer *w = &l->writers[i];
+		if (l->submitted == l->count || l->submitted - l->done >= l->window)
+			return;
+		if (!w->busy)
+			submit_one(l, w);
 	}
 }
 
 static void
 run(struct load *l)
 {
-	struct pollfd fds[2] = { { l->submit_fd, POLLIN, 0 }, { l->watch_fd, POLLIN, 0 } };
+	struct pollfd fds[WRITERS_MAX + 1];
 
+	for (unsigned i = 0; i < l->writer_count; i++)
+		fds[i] = (struct pollfd){ l->writers[i].fd, POLLIN, 0 };
+	fds[l->writer_count] = (struct pollfd){ l->watch_fd, POLLIN, 0 };
 	while (l->done < l->count) {
-		while (l->submitted < l->count && l->submitted - l->done < l->window)
-			submit_one(l);
-		if (poll(fds, 2, STALL_MS) <= 0)
+		submit_some(l);
+		if (poll(fds, l->writer_count + 1, STALL_MS) <= 0)
 			die("nothing happened for two minutes");
-		if (fds[0].revents != 0)
-			take_frames(l, l->submit_fd, &l->submit_in, on_answer);
-		if (fds[1].revents != 0)
-			take_frames(l, l->watch_fd, &l->watch_in, on_event);
+		for (unsigned i = 0; i < l->writer_count; i++) {
+			if (fds[i].revents == 0)
+				continue;
+			if (take_frames(l, fds[i].fd, &l->writers[i].in, on_answer) > 0)
+				l->writers[i].busy = false;
+		}
+		if (fds[l->writer_count].revents != 0)
+			(void)take_frames(l, l->watch_fd, &l->watch_in, on_event);
 	}
 }
 
@@ -248,15 +282,19 @@ main(int argc, char **argv)
 	srandom((unsigned)now_us());
 	make_body(&l, strtoul(argv[5], NULL, 10));
 	l.sent = xalloc_array(l.count, sizeof(*l.sent));
-	l.submit_fd = dial(argv[1]);
+	l.writer_count = l.window < WRITERS_MAX ? l.window : WRITERS_MAX;
+	for (unsigned i = 0; i < l.writer_count; i++) {
+		l.writers[i].fd = dial(argv[1]);
+		frame_reader_init(&l.writers[i].in);
+	}
 	l.watch_fd = dial(argv[1]);
-	frame_reader_init(&l.submit_in);
 	frame_reader_init(&l.watch_in);
 	watch(&l);
 	begin_us = now_us();
 	run(&l);
 	report(&l, now_us() - begin_us);
-	frame_reader_release(&l.submit_in);
+	for (unsigned i = 0; i < l.writer_count; i++)
+		frame_reader_release(&l.writers[i].in);
 	frame_reader_release(&l.watch_in);
 	buffer_release(&l.body);
 	free(l.sent);
