@@ -48,6 +48,8 @@
 /* Session */
 #define WINDOW_ENVELOPES 256 /* envelopes in flight on one session */
 #define BATCH_MAX 128 /* envelopes in one commit, leaves under one signature */
+#define CROWD_MIN 8 /* jobs in one commit: more will come, and the next commit lets them gather */
+#define CROWD_GATHER_MS 4 /* so long after the one before; BATCH_MAX jobs go at once */
 #define CHUNKS_IN_FLIGHT 8 /* chunk requests; keeps memory of a transfer constant */
 #define SEND_HIGH_BYTES (1 * MIB) /* a link that holds more than this takes no more for now */
 #define HANDSHAKE_TIMEOUT_MS (10 * SECOND_MS)

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The store thread and its two queues. A commit whose outcome is not known
- * ends the process: nobody is answered, and a repeated request is harmless. */
+ * ends the process: nobody is answered, and a repeated request is harmless.
+ *
+ * When a batch goes is decided in the loop's thread: after the events that are
+ * at hand, and not before the last one is back. A commit costs much more
+ * processor time than a job, so a crowd is made to gather: where several came
+ * at once more will come, and a few milliseconds make one commit of many. */
 #include "daemon/store/committer.h"
 
 #include <pthread.h>
@@ -17,16 +22,63 @@ struct committer {
 	struct loop *loop;
 	struct store *store;
 	struct committer_hooks hooks;
-	unsigned pending; /* loop thread only */
 	pthread_t thread;
+
+	/* loop thread only */
+	unsigned pending;
+	struct job *gathered, **last_gathered; /* not yet handed over */
+	unsigned gathered_count;
+	unsigned under_way; /* handed over, and not yet back */
+	unsigned last_count; /* of the batch before */
+	int64_t crowd_ms; /* a crowd goes at this time, or when it is BATCH_MAX */
+	struct timer *timer; /* of look() */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	struct job *waiting, **last_waiting;
-	struct job *finished, **last_finished;
-	bool called; /* hand_back() is on its way */
+	struct job *waiting; /* the batch that was handed over */
+	struct job *finished;
 	bool stopping;
 };
+
+/* One batch of what has gathered goes to the store thread. */
+static void
+hand_over(struct committer *c)
+{
+	struct job *first = c->gathered, **end = &c->gathered;
+	unsigned count = 0;
+
+	while (*end != NULL && count < BATCH_MAX) {
+		end = &(*end)->next;
+		count++;
+	}
+	c->gathered = *end;
+	*end = NULL;
+	if (c->gathered == NULL)
+		c->last_gathered = &c->gathered;
+	c->gathered_count -= count;
+	c->under_way += count;
+	c->last_count = count;
+	c->crowd_ms = loop_now(c->loop).mono_ms + CROWD_GATHER_MS;
+	pthread_mutex_lock(&c->lock);
+	c->waiting = first;
+	pthread_cond_signal(&c->changed);
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* Is it time for the next batch? */
+static void
+look(void *arg)
+{
+	struct committer *c = arg;
+	bool crowd = c->last_count >= CROWD_MIN;
+
+	if (c->gathered == NULL || c->under_way > 0)
+		return;
+	if (!crowd || c->gathered_count >= BATCH_MAX || loop_now(c->loop).mono_ms >= c->crowd_ms)
+		hand_over(c);
+	else
+		timer_set(c->timer, c->crowd_ms);
+}
 
 static void
 hand_back(void *arg)
@@ -37,30 +89,15 @@ hand_back(void *arg)
 	pthread_mutex_lock(&c->lock);
 	j = c->finished;
 	c->finished = NULL;
-	c->last_finished = &c->finished;
-	c->called = false;
 	pthread_mutex_unlock(&c->lock);
 	while (j != NULL) {
 		struct job *next = j->next; /* the answer may free J */
 		c->pending--;
+		c->under_way--;
 		j->done(j, j->result);
 		j = next;
 	}
-}
-
-/* At most BATCH_MAX jobs off the queue; called with the lock held. */
-static struct job *
-take_batch(struct committer *c)
-{
-	struct job *first = c->waiting, *last = first;
-
-	for (size_t i = 1; i < BATCH_MAX && last->next != NULL; i++)
-		last = last->next;
-	c->waiting = last->next;
-	if (c->waiting == NULL)
-		c->last_waiting = &c->waiting;
-	last->next = NULL;
-	return first;
+	look(c);
 }
 
 /* One batch. ERR_STORE_FULL: nothing of it happened. */
@@ -131,20 +168,6 @@ commit_batch(struct committer *c, struct job *jobs)
 	commit_singly(c, jobs);
 }
 
-static void
-finish(struct committer *c, struct job *jobs)
-{
-	bool call;
-
-	*c->last_finished = jobs;
-	while (*c->last_finished != NULL)
-		c->last_finished = &(*c->last_finished)->next;
-	call = !c->called;
-	c->called = true;
-	if (call)
-		loop_call(c->loop, hand_back, c);
-}
-
 static void *
 run_thread(void *arg)
 {
@@ -157,11 +180,15 @@ run_thread(void *arg)
 			pthread_cond_wait(&c->changed, &c->lock);
 		if (c->waiting == NULL)
 			break;
-		jobs = take_batch(c);
+		jobs = c->waiting;
+		c->waiting = NULL;
 		pthread_mutex_unlock(&c->lock);
 		commit_batch(c, jobs);
 		pthread_mutex_lock(&c->lock);
-		finish(c, jobs);
+		c->finished = jobs;
+		pthread_mutex_unlock(&c->lock);
+		loop_call(c->loop, hand_back, c);
+		pthread_mutex_lock(&c->lock);
 	}
 	pthread_mutex_unlock(&c->lock);
 	return NULL;
@@ -178,8 +205,8 @@ committer_new(struct loop *l, struct store *s, const struct committer_hooks *hoo
 	c->store = s;
 	if (hooks != NULL)
 		c->hooks = *hooks;
-	c->last_waiting = &c->waiting;
-	c->last_finished = &c->finished;
+	c->last_gathered = &c->gathered;
+	c->timer = timer_new(l, look, c);
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->changed, NULL);
 	sigfillset(&all);
@@ -188,6 +215,7 @@ committer_new(struct loop *l, struct store *s, const struct committer_hooks *hoo
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (rc == 0)
 		return c;
+	timer_free(c->timer);
 	free(c);
 	return NULL;
 }
@@ -197,11 +225,12 @@ committer_submit(struct committer *c, struct job *j)
 {
 	j->next = NULL;
 	c->pending++;
-	pthread_mutex_lock(&c->lock);
-	*c->last_waiting = j;
-	c->last_waiting = &j->next;
-	pthread_cond_signal(&c->changed);
-	pthread_mutex_unlock(&c->lock);
+	*c->last_gathered = j;
+	c->last_gathered = &j->next;
+	c->gathered_count++;
+	/* behind the events at hand: they may bring more */
+	if (c->under_way == 0 && (c->gathered_count == 1 || c->gathered_count == BATCH_MAX))
+		timer_set(c->timer, 0);
 }
 
 unsigned
@@ -223,7 +252,10 @@ committer_free(struct committer *c)
 		pthread_join(c->thread, NULL);
 		c->stopping = false;
 		hand_back(c);
+		if (c->waiting == NULL && c->gathered != NULL)
+			hand_over(c);
 	} while (c->waiting != NULL && pthread_create(&c->thread, NULL, run_thread, c) == 0);
+	timer_free(c->timer);
 	pthread_cond_destroy(&c->changed);
 	pthread_mutex_destroy(&c->lock);
 	free(c);

@@ -6,8 +6,10 @@
 #include "daemon/store/store.h"
 
 /* The store thread: takes what has gathered (at most BATCH_MAX jobs), runs each
- * in one write batch, commits once, and only then answers all. No timer: what
- * gathers while one commit runs is the next batch. tests/sim has another
+ * in one write batch, commits once, and only then answers all. What gathers
+ * while one commit runs is the next batch. One job goes at once; where CROWD_MIN
+ * came together, the next batch waits until BATCH_MAX are there, or until
+ * CROWD_GATHER_MS have gone since the last one. tests/sim has another
  * committer.c behind this header. */
 struct committer;
 
@@ -32,6 +34,7 @@ struct committer_hooks {
 };
 struct committer *committer_new(
     struct loop *l, struct store *s, const struct committer_hooks *hooks);
+/* All jobs of one event are in one batch, up to BATCH_MAX. */
 void committer_submit(struct committer *c, struct job *j);
 /* Jobs not yet answered. */
 unsigned committer_pending(const struct committer *c);
