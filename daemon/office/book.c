@@ -196,10 +196,12 @@ del(struct txn *t, enum table table, struct key k)
 	return store_del(t, table, bytes_of_key(&k));
 }
 
-/* Call FN for each key (and sealed value) of TABLE that begins with FRONT; false stops. */
+/* Call FN for each key (and sealed value) of TABLE that begins with FRONT, from FROM on; false
+ * stops. */
 typedef bool row_fn(void *arg, struct bytes key, struct bytes sealed);
 static enum err
-each_row(struct txn *t, enum table table, struct bytes front, row_fn *fn, void *arg)
+each_row_from(
+    struct txn *t, enum table table, struct bytes from, struct bytes front, row_fn *fn, void *arg)
 {
 	CLEANUP(cursor_drop) struct cursor *c = NULL;
 	struct bytes key, sealed;
@@ -207,13 +209,19 @@ each_row(struct txn *t, enum table table, struct bytes front, row_fn *fn, void *
 
 	if (e != OK)
 		return e;
-	for (e = cursor_seek(c, front, &key, &sealed); e == OK; e = cursor_next(c, &key, &sealed)) {
+	for (e = cursor_seek(c, from, &key, &sealed); e == OK; e = cursor_next(c, &key, &sealed)) {
 		if (key.len < front.len ||
 		    (front.len > 0 && memcmp(key.at, front.at, front.len) != 0) ||
 		    !fn(arg, key, sealed))
 			return OK;
 	}
 	return e == ERR_NOT_FOUND ? OK : e;
+}
+
+static enum err
+each_row(struct txn *t, enum table table, struct bytes front, row_fn *fn, void *arg)
+{
+	return each_row_from(t, table, front, front, fn, arg);
 }
 
 /* --- the book --- */
@@ -797,10 +805,12 @@ on_slip_row(void *arg, struct bytes key, struct bytes sealed)
 }
 
 enum err
-book_each_out_slip(struct book *b, struct txn *t, book_slip_fn *fn, void *arg)
+book_each_out_slip(struct book *b, struct txn *t, uint64_t after, book_slip_fn *fn, void *arg)
 {
 	struct slip_walk w = { b, fn, arg, OK };
-	enum err e = each_row(t, T_OUT_SLIPS, BYTES_NONE, on_slip_row, &w);
+	struct key from = key_number(after + 1, 8);
+	enum err e =
+	    each_row_from(t, T_OUT_SLIPS, bytes_of_key(&from), BYTES_NONE, on_slip_row, &w);
 
 	return e == OK ? w.err : e;
 }

@@ -110,13 +110,15 @@ typedef bool book_quarantined_fn(void *arg, struct id envelope, const Citex__Boo
 enum err book_each_quarantined(struct book *b, struct txn *t, book_quarantined_fn *fn, void *arg)
     MUST_CHECK;
 
-/* Slips on their way to the post: kept until it says taken. KEY (8 bytes number) is given out. */
+/* Slips on their way to the post: kept until it says taken. KEY (8 bytes number) is given out, and
+ * grows; each_out_slip() begins behind AFTER (0: with the first). */
 enum err book_put_out_slip(struct book *b, struct txn *t, struct bytes packed) MUST_CHECK;
 enum err book_out_slip(struct book *b, struct txn *t, uint64_t number, struct buffer *packed)
     MUST_CHECK;
 enum err book_del_out_slip(struct book *b, struct txn *t, uint64_t number) MUST_CHECK;
 typedef bool book_slip_fn(void *arg, uint64_t number, struct bytes packed);
-enum err book_each_out_slip(struct book *b, struct txn *t, book_slip_fn *fn, void *arg) MUST_CHECK;
+enum err book_each_out_slip(
+    struct book *b, struct txn *t, uint64_t after, book_slip_fn *fn, void *arg) MUST_CHECK;
 
 /* Chunks (ciphertext) of an attachment: HANDLE is the upload's, or the first 16 bytes of the root
  * of one that arrived. */

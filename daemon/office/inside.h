@@ -112,7 +112,7 @@ struct office {
 	struct errand *errands, **last_errand;
 	struct timer *errand_timer;
 	uint64_t next_token;
-	uint64_t last_slip; /* the highest number that was ever an errand of this process */
+	uint64_t last_slip; /* the highest number that was an errand since the last reload */
 	struct progress *progress;
 	struct proof_cache cache;
 	struct probing *probings;

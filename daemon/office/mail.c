@@ -34,6 +34,8 @@ mail_add(struct office *o, bool is_slip, struct id envelope, uint64_t number)
 	*e = (struct errand){ .is_slip = is_slip, .envelope = envelope, .number = number };
 	*o->last_errand = e;
 	o->last_errand = &e->next;
+	if (number > o->last_slip)
+		o->last_slip = number;
 	pump_soon(o);
 }
 
@@ -107,48 +109,23 @@ mail_reload(struct office *o)
 	CLEANUP(store_end_drop) struct txn *t = NULL;
 
 	drop_errands(o);
-	if (store_read(o->store, &t) != OK || book_each_out_slip(o->book, t, add_slip, o) != OK ||
+	o->last_slip = 0;
+	if (store_read(o->store, &t) != OK ||
+	    book_each_out_slip(o->book, t, 0, add_slip, o) != OK ||
 	    book_each_marked(o->book, t, LIST_UNSENT, add_unsent, o) != OK)
 		log_event(
 		    LEVEL_ERROR, "queue-unreadable", LOG_TEXT("authority", o->config.authority));
 }
 
-struct slip_news {
-	struct office *office;
-	uint64_t highest;
-};
-
-static bool
-add_new_slip(void *arg, uint64_t number, struct bytes packed)
-{
-	struct slip_news *n = arg;
-
-	(void)packed;
-	if (number > n->highest)
-		mail_add(n->office, true, (struct id){ { 0 } }, number);
-	return true;
-}
-
 void
 mail_new_slips(struct office *o)
 {
-	struct slip_news n = { o, 0 };
 	CLEANUP(store_end_drop) struct txn *t = NULL;
 
-	for (const struct errand *e = o->errands; e != NULL; e = e->next) {
-		if (e->is_slip && e->number > n.highest)
-			n.highest = e->number;
-	}
-	if (n.highest == 0)
-		n.highest = o->last_slip;
 	if (store_read(o->store, &t) != OK ||
-	    book_each_out_slip(o->book, t, add_new_slip, &n) != OK)
+	    book_each_out_slip(o->book, t, o->last_slip, add_slip, o) != OK)
 		log_event(
 		    LEVEL_ERROR, "queue-unreadable", LOG_TEXT("authority", o->config.authority));
-	for (const struct errand *e = o->errands; e != NULL; e = e->next) {
-		if (e->is_slip && e->number > o->last_slip)
-			o->last_slip = e->number;
-	}
 }
 
 /* The bytes to offer for E. ERR_NOT_FOUND: it is done with. */

@@ -467,8 +467,27 @@ put_out_slip(struct place *p, struct outgoing *now)
 
 	assert_int_equal(book_put_out_slip(p->book, t, bytes_str("slip")), OK);
 	*now = (struct outgoing){ .count = 0 };
-	assert_int_equal(book_each_out_slip(p->book, t, on_slip, now), OK);
+	assert_int_equal(book_each_out_slip(p->book, t, 0, on_slip, now), OK);
 	assert_int_equal(store_commit(t), OK);
+}
+
+static void
+test_book_lists_slips_behind_a_number(void **state)
+{
+	struct place *p = *state;
+	struct outgoing all = { .count = 0 }, rest = { .count = 0 }, none = { .count = 0 };
+	struct txn *t;
+
+	for (int i = 0; i < 4; i++)
+		put_out_slip(p, &all);
+	assert_int_equal(all.count, 4);
+	t = look(p);
+	assert_int_equal(book_each_out_slip(p->book, t, all.numbers[1], on_slip, &rest), OK);
+	assert_int_equal(rest.count, 2);
+	assert_int_equal(rest.numbers[0], all.numbers[2]);
+	assert_int_equal(book_each_out_slip(p->book, t, all.numbers[3], on_slip, &none), OK);
+	assert_int_equal(none.count, 0);
+	store_end(t);
 }
 
 static void
@@ -826,7 +845,7 @@ is_written(struct place *p)
 	assert_int_equal(book_receipt(p->book, t, digest, &receipt) == OK, has);
 	assert_int_equal(book_is_marked(p->book, t, LIST_CLOCKS, id_of(3, 3)), has);
 	assert_int_equal(book_count(p->book, t, BOX_INBOX), has ? 1 : 0);
-	assert_int_equal(book_each_out_slip(p->book, t, on_slip, &o), OK);
+	assert_int_equal(book_each_out_slip(p->book, t, 0, on_slip, &o), OK);
 	assert_int_equal(o.count, has ? 1 : 0);
 	assert_int_equal(book_audit_head(p->book, t, &count, head), OK);
 	assert_int_equal(count, has ? 1 : 0);
@@ -887,6 +906,7 @@ main(void)
 		BOTH(test_book_finds_ids_by_their_beginning),
 		BOTH(test_book_lists_newest_first_page_by_page),
 		BOTH(test_book_an_exchange_is_its_messages_only),
+		BOTH(test_book_lists_slips_behind_a_number),
 		BOTH(test_book_numbers_of_slips_never_come_again),
 		BOTH(test_book_log_is_whole_from_its_first_entry),
 		cmocka_unit_test_setup_teardown(
