@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Private keys at work. One thread seals, one opens: each has its own cache of
  * agreed keys, which nobody else touches. Receipts are signed in the store
- * thread, in the transaction that makes them true. */
+ * thread, in the transaction that makes them true.
+ *
+ * A signature costs as much as all the rest of an envelope, and each node on
+ * its way has to verify it: so the messages that wait are sealed as one batch. */
 #include "daemon/office/vault.h"
 
 #include <stdlib.h>
@@ -19,11 +22,24 @@ struct sender {
 	int64_t born_ms;
 };
 
+/* What the sealing thread works on. */
+struct sealing_batch {
+	struct work work; /* first */
+	struct vault *vault;
+	struct seal_work *first; /* NULL: nothing */
+};
+
 struct vault {
 	const struct office_config *config;
 	struct workers *sealing, *opening;
-	struct sender senders[SENDERS_MAX]; /* the sealing thread's */
+	struct seal_work *waiting, **last_waiting;
+	struct sealing_batch batch;
+	struct timer *soon; /* the next batch */
+	/* the sealing thread's */
+	struct sender senders[SENDERS_MAX];
 	size_t sender_count;
+	struct cms_sender *worn[BATCH_MAX]; /* replaced, but drafts of this batch hold them */
+	size_t worn_count;
 	struct cms_opener **openers; /* the opening thread's; as config->sealing */
 };
 
@@ -32,6 +48,8 @@ newest_signing(const struct vault *v)
 {
 	return &v->config->signing[v->config->signing_count - 1];
 }
+
+static void begin_batch(void *arg);
 
 enum err
 vault_new(struct loop *l, const struct office_config *c, struct vault **out)
@@ -45,6 +63,8 @@ vault_new(struct loop *l, const struct office_config *c, struct vault **out)
 		e = cms_opener_new(c->sealing[i].key, &v->openers[i]);
 	v->sealing = workers_new(l, 1);
 	v->opening = workers_new(l, 1);
+	v->soon = timer_new(l, begin_batch, v);
+	v->last_waiting = &v->waiting;
 	if (v->sealing == NULL || v->opening == NULL)
 		e = ERR_SYSTEM;
 	if (e == OK)
@@ -70,6 +90,7 @@ vault_free(struct vault *v)
 			cms_opener_free(v->openers[i]);
 	}
 	free(v->openers);
+	timer_free(v->soon);
 	free(v);
 }
 
@@ -109,7 +130,7 @@ sender_for(
 		if (e != OK)
 			return e;
 		if (s->cms != NULL)
-			cms_sender_free(s->cms);
+			v->worn[v->worn_count++] = s->cms;
 		*s = (struct sender){ .cms = fresh, .born_ms = mono_ms };
 		memcpy(s->key_id, key_id, KEY_ID_BYTES);
 	}
@@ -118,8 +139,42 @@ sender_for(
 	return OK;
 }
 
+static void
+free_worn(struct vault *v)
+{
+	while (v->worn_count > 0)
+		cms_sender_free(v->worn[--v->worn_count]);
+}
+
+/* One addressee of one message. */
+struct place {
+	struct seal_work *work;
+	size_t index;
+};
+
 static enum err
-seal_batch(struct vault *v, struct seal_work *w, size_t first, size_t count)
+make_draft(struct vault *v, const struct place *p, struct seal_draft *out)
+{
+	const struct seal_work *w = p->work;
+	const struct seal_addressee *a = &w->to[p->index];
+
+	*out = (struct seal_draft){ .envelope_id = a->envelope_id,
+		.author = v->config->authority,
+		.addressee = a->authority,
+		.incarnation = w->incarnation,
+		.sequence = a->sequence,
+		.created_ms = w->created_ms,
+		.expires_ms = w->expires_ms,
+		.priority = w->priority,
+		.recipient = a->key,
+		.attachments = (const Citex__Attachment *const *)w->content->attachments,
+		.attachment_count = w->content->n_attachments };
+	return sender_for(v, a->key, w->now.mono_ms, &out->sender);
+}
+
+/* COUNT places, at most BATCH_MAX, under one signature. */
+static enum err
+seal_together(struct vault *v, const struct place *at, size_t count)
 {
 	struct seal_draft drafts[BATCH_MAX];
 	struct bytes signed_data[BATCH_MAX];
@@ -127,63 +182,113 @@ seal_batch(struct vault *v, struct seal_work *w, size_t first, size_t count)
 	enum err e = OK;
 
 	for (size_t i = 0; e == OK && i < count; i++) {
-		struct seal_addressee *a = &w->to[first + i];
-		signed_data[i] = buffer_bytes(&w->signed_data);
-		drafts[i] = (struct seal_draft){ .envelope_id = a->envelope_id,
-			.author = v->config->authority,
-			.addressee = a->authority,
-			.incarnation = w->incarnation,
-			.sequence = a->sequence,
-			.created_ms = w->created_ms,
-			.expires_ms = w->expires_ms,
-			.priority = w->priority,
-			.recipient = a->key,
-			.attachments = (const Citex__Attachment *const *)w->content->attachments,
-			.attachment_count = w->content->n_attachments };
-		e = sender_for(v, a->key, w->now.mono_ms, &drafts[i].sender);
+		signed_data[i] = buffer_bytes(&at[i].work->signed_data);
+		e = make_draft(v, &at[i], &drafts[i]);
 	}
 	if (e == OK)
 		e = envelopes_make(newest_signing(v)->key, signed_data, drafts, count, packed);
-	for (size_t i = 0; i < count; i++)
-		w->to[first + i].packed = packed[i];
+	free_worn(v);
+	for (size_t i = 0; i < count; i++) {
+		if (e == OK)
+			at[i].work->to[at[i].index].packed = packed[i];
+		else
+			buffer_release(&packed[i]);
+	}
 	return e;
 }
 
+/* The places of each message by themselves: what is wrong with one is not the others' fault. */
 static void
-seal_run(struct work *work)
+seal_apart(struct vault *v, const struct place *at, size_t count)
 {
-	struct seal_work *w = (struct seal_work *)work;
-	struct vault *v = w->vault;
+	for (size_t first = 0, end; first < count; first = end) {
+		end = first + 1;
+		while (end < count && at[end].work == at[first].work)
+			end++;
+		at[first].work->err = seal_together(v, &at[first], end - first);
+	}
+}
 
+static void
+seal_places(struct vault *v, const struct place *at, size_t count)
+{
+	if (count > 0 && seal_together(v, at, count) != OK)
+		seal_apart(v, at, count);
+}
+
+static void
+sign_content(struct vault *v, struct seal_work *w)
+{
 	if (w->signed_data_before.len > 0)
 		buffer_add(&w->signed_data, w->signed_data_before);
 	else
 		w->err = content_sign(
 		    w->content, newest_signing(v)->key, w->now.utc_ms, &w->signed_data);
-	/* Two addressees of one batch must not share a sender that is replaced in between: at most
-	 * SENDERS_MAX differ. */
-	for (size_t i = 0; w->err == OK && i < w->to_count; i += BATCH_MAX) {
-		size_t count = w->to_count - i < BATCH_MAX ? w->to_count - i : BATCH_MAX;
-		w->err = seal_batch(v, w, i, count);
+}
+
+static void
+run_batch(struct work *work)
+{
+	struct sealing_batch *b = (struct sealing_batch *)work;
+	struct place places[BATCH_MAX];
+	size_t count = 0;
+
+	for (struct seal_work *w = b->first; w != NULL; w = w->next) {
+		sign_content(b->vault, w);
+		for (size_t i = 0; w->err == OK && i < w->to_count; i++) {
+			places[count++] = (struct place){ w, i };
+			if (count < BATCH_MAX)
+				continue;
+			seal_places(b->vault, places, count);
+			count = 0;
+		}
+	}
+	seal_places(b->vault, places, count);
+}
+
+static void
+batch_done(struct work *work)
+{
+	struct sealing_batch *b = (struct sealing_batch *)work;
+	struct seal_work *w = b->first, *next;
+
+	b->first = NULL;
+	begin_batch(b->vault);
+	for (; w != NULL; w = next) {
+		next = w->next;
+		w->done(w);
 	}
 }
 
 static void
-seal_done(struct work *work)
+begin_batch(void *arg)
 {
-	struct seal_work *w = (struct seal_work *)work;
+	struct vault *v = arg;
+	struct seal_work **end = &v->waiting;
 
-	w->done(w);
+	if (v->batch.first != NULL || v->waiting == NULL)
+		return;
+	for (size_t i = 0; i < BATCH_MAX && *end != NULL; i++)
+		end = &(*end)->next;
+	v->batch =
+	    (struct sealing_batch){ { .run = run_batch, .done = batch_done }, v, v->waiting };
+	v->waiting = *end;
+	*end = NULL;
+	if (v->waiting == NULL)
+		v->last_waiting = &v->waiting;
+	workers_submit(v->sealing, &v->batch.work);
 }
 
 void
 vault_seal(struct vault *v, struct seal_work *w)
 {
-	w->vault = v;
-	w->work.run = seal_run;
-	w->work.done = seal_done;
 	w->err = OK;
-	workers_submit(v->sealing, &w->work);
+	w->next = NULL;
+	*v->last_waiting = w;
+	v->last_waiting = &w->next;
+	/* behind the events at hand: they may bring more */
+	if (v->batch.first == NULL)
+		timer_set(v->soon, 0);
 }
 
 /* --- opening --- */

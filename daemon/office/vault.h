@@ -25,8 +25,7 @@ struct seal_addressee {
 	struct buffer packed; /* out: the Envelope */
 };
 struct seal_work {
-	struct work work;
-	struct vault *vault;
+	struct seal_work *next; /* the vault's */
 	void (*done)(struct seal_work *w); /* the caller's again */
 	void *arg;
 	/* in; owned by the caller */
@@ -44,6 +43,8 @@ struct seal_work {
 	struct buffer signed_data;
 	enum err err;
 };
+/* What gathers while others are sealed is sealed together: their envelopes share a signature. One
+ * that fails does not harm the others. */
 void vault_seal(struct vault *v, struct seal_work *w);
 
 struct open_work {
