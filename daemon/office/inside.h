@@ -10,8 +10,10 @@
 #include "daemon/store/committer.h"
 
 /* The parts of an office, for the files of this folder: office.c (wiring),
- * mail.c (session with the post, directory), send.c (submit, seal, hand over,
- * slips), receive.c (fetch, open, file or refuse), watchman.c (clocks). */
+ * mail.c (session with the post, directory), send.c (submit, serve chunks),
+ * uploads.c (attachments from officers), sealing.c (seal), home.c (slips, offering
+ * again), withdraw.c (taking back), receive.c (fetch, open, file or refuse),
+ * watchman.c (clocks). */
 
 #define ALARMS_MAX 8
 #define UPLOADS_MAX 64
@@ -28,7 +30,7 @@ struct errand {
 	struct errand *next;
 };
 
-struct sealing; /* send.c */
+struct sealing; /* sealing.c */
 
 /* An attachment on its way from an officer. */
 struct upload {
@@ -121,9 +123,10 @@ struct office {
 	Citex__SignedHead *fetching; /* the head whose contents are on their way */
 	struct buffer fetched;
 
+	struct sealing *sealings; /* sealing.c: under way */
+	struct upload *uploads[UPLOADS_MAX]; /* uploads.c */
+
 	/* send.c */
-	struct sealing *sealings; /* under way */
-	struct upload *uploads[UPLOADS_MAX];
 	struct merkle *served; /* leaves of the attachment last served, and its root */
 	uint8_t served_root[DIGEST_BYTES];
 
@@ -150,6 +153,8 @@ void office_submit_job(struct office *o, struct job *j);
 /* Store thread: a slip that this batch is to make. False: the batch has no room. */
 bool add_draft(struct office *o, const struct draft *d);
 void log_id(struct id id, char out[ID_TEXT_BYTES]);
+/* A book_id_fn that appends each id to the buffer ARG: read_copy() takes them off. */
+bool gather_marked(void *arg, struct id id);
 
 /* mail.c */
 enum err mail_open(struct office *o) MUST_CHECK;
@@ -166,12 +171,25 @@ void mail_reload(struct office *o);
 void mail_new_slips(struct office *o);
 
 /* send.c */
-enum err send_open(struct office *o) MUST_CHECK; /* take up what an earlier process left unsealed */
-void send_seal_waiting(struct office *o); /* seal what could not be sealed without a directory */
 void send_close(struct office *o);
-void send_slip_arrived(struct office *o, uint32_t number, Citex__Slip *slip); /* takes SLIP */
 void send_chunk_wanted(struct office *o, const uint8_t *root, uint32_t index);
-void send_reoffer(struct office *o); /* no `opened' for a day, or the post is another one */
+Citex__Content *content_of(const Citex__BookMessage *m); /* proto_wipe(); NULL: damaged */
+void set_bytes(
+    ProtobufCBinaryData *field, struct bytes b); /* a copy; what was there is not freed */
+
+/* sealing.c */
+void sealing_begin(struct office *o, struct id message); /* whoever of MESSAGE has no envelope */
+void sealing_resume(struct office *o); /* what could not be sealed yet: for want of a directory */
+
+/* uploads.c */
+enum err uploads_open(struct office *o) MUST_CHECK; /* sweep what an earlier process left */
+void uploads_close(struct office *o);
+struct upload *upload_find(struct office *o, struct bytes handle); /* NULL: none */
+void upload_forget(struct office *o, struct id handle); /* its chunks stay */
+
+/* home.c */
+void home_slip_arrived(struct office *o, uint32_t number, Citex__Slip *slip); /* takes SLIP */
+void home_reoffer(struct office *o); /* no `opened' for a day, or the post is another one */
 
 /* receive.c */
 enum err receive_open(struct office *o) MUST_CHECK;

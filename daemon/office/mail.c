@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The session with the office's post: what is to be handed over, what comes,
- * and the directory. What an envelope or slip means is decided in send.c and
+ * and the directory. What an envelope or slip means is decided in home.c and
  * receive.c. */
 #include <stdlib.h>
 #include <string.h>
@@ -539,7 +539,7 @@ on_ready(struct office *o)
 	mail_reload(o);
 	/* a post that lost its disk, or was restored, lacks what it had taken */
 	if (another)
-		send_reoffer(o);
+		home_reoffer(o);
 	tell_watches(o, "post", (struct id){ { 0 } }, "", "", "ready");
 }
 
@@ -582,7 +582,7 @@ act(struct office *o, struct action *a)
 		Citex__Slip *s = a->frame->offer->slip;
 		a->frame->offer->slip = NULL;
 		a->frame->offer->what_case = CITEX__OFFER__WHAT__NOT_SET;
-		send_slip_arrived(o, a->number, s);
+		home_slip_arrived(o, a->number, s);
 		break;
 	}
 	case ACTION_TAKEN:

@@ -14,6 +14,15 @@ log_id(struct id id, char out[ID_TEXT_BYTES])
 	id_print(id, out);
 }
 
+bool
+gather_marked(void *arg, struct id id)
+{
+	struct buffer *ids = arg;
+
+	buffer_add(ids, id_bytes(&id));
+	return true;
+}
+
 void
 tell_watches(struct office *o, const char *event, struct id id, const char *kind,
     const char *authority, const char *state)
@@ -190,7 +199,9 @@ open_parts(struct office *o)
 		return ERR_SYSTEM;
 	e = receive_open(o);
 	if (e == OK)
-		e = send_open(o);
+		e = uploads_open(o);
+	if (e == OK)
+		sealing_resume(o);
 	if (e == OK)
 		e = mail_open(o);
 	if (e == OK)
@@ -228,6 +239,7 @@ office_free(struct office *o)
 	committer_free(o->committer);
 	vault_free(o->vault);
 	receive_close(o);
+	uploads_close(o);
 	send_close(o);
 	book_free(o->book);
 	directory_free(o->directory);

@@ -1062,7 +1062,7 @@ receive_directory_changed(struct office *o)
 {
 	/* what could not be opened or sealed for want of a directory */
 	receive_again(o);
-	send_seal_waiting(o);
+	sealing_resume(o);
 }
 
 void

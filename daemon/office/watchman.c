@@ -101,12 +101,12 @@ look(void *arg)
 		    LEVEL_ERROR, "clocks-unreadable", LOG_TEXT("authority", o->config.authority));
 	store_end(l.txn);
 	receive_again(o);
-	send_seal_waiting(o);
+	sealing_resume(o);
 	if (loop_now(o->loop).mono_ms >= o->reoffer_ms) {
 		/* no `opened' for a day: a relay that lost its disk is refilled, a receipt that was
 		 * lost comes again */
 		o->reoffer_ms = loop_now(o->loop).mono_ms + OFFER_AGAIN_MS;
-		send_reoffer(o);
+		home_reoffer(o);
 	}
 	x = xalloc(sizeof(*x));
 	*x = (struct late_job){ { late_run, late_done, OK, NULL }, o, l.done, l.late };

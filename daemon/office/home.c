@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Slips that come home: what becomes of what was sent, each on disk before it
+ * is answered. And offering again what nobody has acknowledged. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/office/inside.h"
+#include "proto/decode.h"
+
+/* --- slips that come home --- */
+
+struct slip_job {
+	struct job job;
+	struct office *office;
+	uint32_t number;
+	struct slip slip;
+	struct buffer packed;
+	struct directory *directory;
+	struct id message;
+	char authority[AUTHORITY_MAX_BYTES + 1];
+	bool changed, ended;
+	uint64_t session; /* whose offer it was */
+};
+
+static int
+rank(Citex__SlipType type)
+{
+	/* a valid receipt outranks `expired' (docs/protocol.md, 5); and one that came after a
+	 * refusal, which an officer there had looked at again */
+	static const int ranks[] = { 0, 2, 3, 5, 6, 4, 1 };
+
+	return (unsigned)type < sizeof(ranks) / sizeof(*ranks) ? ranks[type] : 0;
+}
+
+static void
+apply_slip(Citex__BookAddressee *a, const Citex__SlipBody *b)
+{
+	if (b->type == CITEX__SLIP_TYPE__SLIP_STORED && a->stored == 0)
+		a->stored = b->time;
+	if (b->type == CITEX__SLIP_TYPE__SLIP_OPENED && a->opened == 0)
+		a->opened = b->time;
+	if (rank(b->type) <= rank(a->reached))
+		return;
+	a->reached = b->type;
+	a->since = b->time;
+	free(a->reason);
+	free(a->words);
+	a->reason = xstrdup(b->reason);
+	a->words = xstrdup(b->words);
+}
+
+/* protobuf-c's empty string is nobody's to free. */
+static void
+own_strings(Citex__BookAddressee *a)
+{
+	if (a->reason == protobuf_c_empty_string)
+		a->reason = xstrdup("");
+	if (a->words == protobuf_c_empty_string)
+		a->words = xstrdup("");
+}
+
+static bool
+ends_wait(Citex__SlipType type)
+{
+	return type != CITEX__SLIP_TYPE__SLIP_RELAYED && type != CITEX__SLIP_TYPE__SLIP_STORED;
+}
+
+static enum err
+update_addressee(struct slip_job *s, struct txn *t, const Citex__BookEnvelope *e)
+{
+	struct book *b = s->office->book;
+	Citex__BookAddressee *a = NULL;
+	Citex__SlipType before;
+	enum err err = id_from_bytes(bytes_of_pb(e->message), &s->message);
+
+	if (err == OK)
+		err = book_addressee(b, t, s->message, e->addressee, &a);
+	if (err != OK)
+		return err;
+	before = a->reached;
+	own_strings(a);
+	apply_slip(a, s->slip.body);
+	s->changed = a->reached != before;
+	memcpy(s->authority, a->authority, strlen(a->authority));
+	err = book_put_addressee(b, t, s->message, e->addressee, a);
+	proto_free(&a->base);
+	return err;
+}
+
+static enum err
+slip_run(struct job *j, struct txn *t)
+{
+	struct slip_job *s = (struct slip_job *)j;
+	struct book *b = s->office->book;
+	Citex__BookEnvelope *e = NULL;
+	struct envelope envelope = { 0 };
+	enum err err = book_envelope(b, t, s->slip.envelope_id, &e);
+
+	if (err == ERR_NOT_FOUND)
+		return OK; /* not ours, or long forgotten: nothing is lost by letting it go */
+	if (err == OK)
+		err = envelope_parse(bytes_of_pb(e->packed), &envelope);
+	if (err == OK && slip_fits(s->directory, &s->slip, &envelope) != OK) {
+		envelope_release(&envelope);
+		proto_free(&e->base);
+		return OK; /* signed, but not theirs to say */
+	}
+	envelope_release(&envelope);
+	if (err == OK)
+		err = book_put_slip(
+		    b, t, s->slip.envelope_id, s->slip.body->type, buffer_bytes(&s->packed));
+	if (err == OK)
+		err = update_addressee(s, t, e);
+	if (err == OK)
+		err = book_unmark(b, t, LIST_UNSENT, s->slip.envelope_id);
+	if (err == OK && ends_wait(s->slip.body->type)) {
+		err = book_unmark(b, t, LIST_WAITING, s->slip.envelope_id);
+		s->ended = true;
+	}
+	if (err == OK && s->slip.body->type != CITEX__SLIP_TYPE__SLIP_RELAYED && e->ended == 0) {
+		e->ended = s->slip.body->time;
+		err = book_put_envelope(b, t, s->slip.envelope_id, e);
+	}
+	proto_free((ProtobufCMessage *)e);
+	return err;
+}
+
+static const char *
+slip_word(Citex__SlipType type)
+{
+	static const char *const words[] = { "queued", "relayed", "stored", "opened", "seen",
+		"refused", "expired" };
+
+	return (unsigned)type < sizeof(words) / sizeof(*words) ? words[type] : "queued";
+}
+
+static void
+slip_job_free(struct slip_job *s)
+{
+	slip_release(&s->slip);
+	buffer_release(&s->packed);
+	directory_free(s->directory);
+	free(s);
+}
+
+static void
+slip_done(struct job *j, enum err result)
+{
+	struct slip_job *s = (struct slip_job *)j;
+	struct office *o = s->office;
+	struct event ev = { .type = EVENT_COMMITTED, .number = s->number, .result = result };
+	char text[ID_TEXT_BYTES];
+
+	if (s->session == o->session_number)
+		mail_event(o, &ev);
+	if (result == OK && s->changed) {
+		id_print(s->message, text);
+		log_event(LEVEL_INFO, slip_word(s->slip.body->type), LOG_TEXT("id", text),
+		    LOG_TEXT("addressee", s->authority), LOG_TEXT("reason", s->slip.body->reason));
+		mail_forget(o, s->slip.envelope_id);
+		tell_watches(
+		    o, "state", s->message, "", s->authority, slip_word(s->slip.body->type));
+	}
+	slip_job_free(s);
+}
+
+void
+home_slip_arrived(struct office *o, uint32_t number, Citex__Slip *pb)
+{
+	struct slip_job *s = xalloc(sizeof(*s));
+	struct event ev = { .type = EVENT_COMMITTED, .number = number };
+	enum err e;
+
+	*s = (struct slip_job){ .job = { slip_run, slip_done, OK, NULL },
+		.office = o,
+		.number = number,
+		.session = o->session_number };
+	proto_pack(&pb->base, &s->packed);
+	e = slip_take(pb, &s->slip);
+	if (e != OK)
+		proto_free(&pb->base);
+	if (e == OK)
+		e = o->directory == NULL ? ERR_LATER
+					 : slip_verify(&o->cache, o->directory, &s->slip);
+	if (e == OK) {
+		s->directory = directory_ref(o->directory);
+		office_submit_job(o, &s->job);
+		return;
+	}
+	/* A key not known yet is a matter of time; what is false is taken and thrown away. */
+	log_event(LEVEL_WARNING, "slip-not-taken", LOG_ERR(e));
+	ev.result = e == ERR_UNKNOWN_KEY || e == ERR_LATER ? ERR_LATER : OK;
+	slip_job_free(s);
+	mail_event(o, &ev);
+}
+
+/* --- offering again --- */
+
+struct reoffer_job {
+	struct job job;
+	struct office *office;
+	struct buffer ids;
+};
+
+static enum err
+reoffer_run(struct job *j, struct txn *t)
+{
+	struct reoffer_job *r = (struct reoffer_job *)j;
+	struct book *b = r->office->book;
+	enum err e = book_each_marked(b, t, LIST_WAITING, gather_marked, &r->ids);
+	struct reader in = { buffer_bytes(&r->ids), OK };
+
+	while (e == OK && in.left.len > 0) {
+		struct id id;
+		read_copy(&in, id.at, ID_BYTES);
+		e = book_mark(b, t, LIST_UNSENT, id);
+	}
+	return e;
+}
+
+static void
+reoffer_done(struct job *j, enum err result)
+{
+	struct reoffer_job *r = (struct reoffer_job *)j;
+
+	if (result == OK)
+		mail_reload(r->office);
+	buffer_release(&r->ids);
+	free(r);
+}
+
+void
+home_reoffer(struct office *o)
+{
+	struct reoffer_job *r = xalloc(sizeof(*r));
+
+	*r = (struct reoffer_job){ .job = { reoffer_run, reoffer_done, OK, NULL }, .office = o };
+	office_submit_job(o, &r->job);
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Taking back what has not left. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/office/inside.h"
+#include "proto/decode.h"
+
+/* --- taking back --- */
+
+struct withdraw_job {
+	struct job job;
+	struct office *office;
+	struct id id;
+	char *officer;
+	int64_t now_ms;
+	office_done *done;
+	void *arg;
+	const char *words;
+};
+
+/* FN for the envelope of each addressee that has one. */
+static enum err
+each_envelope(struct withdraw_job *w, struct txn *t, const Citex__BookMessage *m,
+    enum err (*fn)(struct withdraw_job *w, struct txn *t, struct id envelope))
+{
+	enum err e = OK;
+
+	for (unsigned i = 0; e == OK && i < m->addressee_count; i++) {
+		Citex__BookAddressee *a = NULL;
+		struct id envelope;
+		e = book_addressee(w->office->book, t, w->id, i, &a);
+		if (e == OK && id_from_bytes(bytes_of_pb(a->envelope_id), &envelope) == OK)
+			e = fn(w, t, envelope);
+		proto_free((ProtobufCMessage *)a);
+	}
+	return e;
+}
+
+static enum err
+is_still_here(struct withdraw_job *w, struct txn *t, struct id envelope)
+{
+	if (book_is_marked(w->office->book, t, LIST_UNSENT, envelope))
+		return OK;
+	w->words = "it has left this office already; send a note that corrects it";
+	return ERR_WRONG_STATE;
+}
+
+static enum err
+take_off_lists(struct withdraw_job *w, struct txn *t, struct id envelope)
+{
+	enum err e = book_unmark(w->office->book, t, LIST_UNSENT, envelope);
+
+	return e == OK ? book_unmark(w->office->book, t, LIST_WAITING, envelope) : e;
+}
+
+static enum err
+withdraw_run(struct job *j, struct txn *t)
+{
+	struct withdraw_job *w = (struct withdraw_job *)j;
+	struct book *b = w->office->book;
+	Citex__BookMessage *m = NULL;
+	char text[ID_TEXT_BYTES];
+	enum err e = book_message(b, t, w->id, &m);
+
+	id_print(w->id, text);
+	if (e == OK && (!m->outgoing || m->withdrawn)) {
+		w->words = m->outgoing ? "it was withdrawn before"
+				       : "only a message of yours can be withdrawn";
+		e = ERR_WRONG_STATE;
+	}
+	/* checked before anything is written: a batch keeps what a refused job wrote */
+	if (e == OK)
+		e = each_envelope(w, t, m, is_still_here);
+	if (e == OK)
+		e = each_envelope(w, t, m, take_off_lists);
+	if (e == OK)
+		e = book_unmark(b, t, LIST_UNSEALED, w->id);
+	if (e == OK) {
+		m->withdrawn = true;
+		e = book_put_message(b, t, m, false);
+	}
+	proto_wipe((ProtobufCMessage *)m);
+	return e == OK ? book_audit(b, t, w->now_ms, w->officer, "withdraw", text, "") : e;
+}
+
+static void
+withdraw_done(struct job *j, enum err result)
+{
+	struct withdraw_job *w = (struct withdraw_job *)j;
+
+	w->done(w->arg, result, w->words != NULL ? w->words : "");
+	if (result != OK)
+		mail_reload(w->office); /* what was held back goes on */
+	if (result == OK)
+		tell_watches(w->office, "state", w->id, "", "", "withdrawn");
+	free(w->officer);
+	free(w);
+}
+
+/* Offered to the post and not answered: it may be there already. What was not offered is held back.
+ */
+static bool
+is_on_its_way(struct office *o, struct id message)
+{
+	CLEANUP(store_end_drop) struct txn *t = NULL;
+	Citex__BookMessage *m = NULL;
+	bool offered = false;
+
+	if (store_read(o->store, &t) != OK || book_message(o->book, t, message, &m) != OK)
+		return false; /* the transaction says what is wrong */
+	for (unsigned i = 0; i < m->addressee_count; i++) {
+		Citex__BookAddressee *a = NULL;
+		struct id envelope;
+		if (book_addressee(o->book, t, message, i, &a) == OK &&
+		    id_from_bytes(bytes_of_pb(a->envelope_id), &envelope) == OK) {
+			mail_forget(o, envelope);
+			offered = offered || mail_is_offered(o, envelope);
+		}
+		proto_free((ProtobufCMessage *)a);
+	}
+	proto_wipe(&m->base);
+	return offered;
+}
+
+void
+office_withdraw(
+    struct office *o, struct id message, const char *officer, office_done *done, void *arg)
+{
+	struct withdraw_job *w = xalloc(sizeof(*w));
+
+	*w = (struct withdraw_job){ { withdraw_run, withdraw_done, OK, NULL }, o, message,
+		xstrdup(officer), loop_now(o->loop).utc_ms, done, arg, NULL };
+	if (is_on_its_way(o, message)) {
+		w->words = "it is on its way already; send a note that corrects it";
+		withdraw_done(&w->job, ERR_WRONG_STATE);
+		return;
+	}
+	office_submit_job(o, &w->job);
+}
