@@ -45,6 +45,7 @@ struct counter {
 	struct listener *listener;
 	struct counter_rules rules;
 	struct guest *guests;
+	uint64_t visits;
 	struct counter_figures figures;
 };
 
@@ -92,6 +93,8 @@ forget(struct guest *g)
 			loop_defer(c->loop, t->room, t->room_arg);
 		t->room = NULL;
 	}
+	if (g->admitted && c->rules.left != NULL)
+		c->rules.left(c->rules.arg, &g->visitor);
 	guest_free_if_done(g);
 }
 
@@ -292,6 +295,7 @@ admit(struct counter *c, struct guest *g, char *words)
 	uid_t user = g->visitor.user;
 	bool known = c->rules.who(c->rules.arg, user, &g->visitor);
 	g->visitor.user = user;
+	g->visitor.visit = ++c->visits;
 	if (!known) {
 		c->figures.denied++;
 		log_event(LEVEL_WARNING, "user-denied", LOG_NUM("user", user),

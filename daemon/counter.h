@@ -20,6 +20,7 @@ struct visitor {
 	char name[OFFICER_MAX_BYTES + 1];
 	uid_t user;
 	unsigned may; /* bits, as in the table */
+	uint64_t visit; /* the connection: a number that comes once in a process, never 0 */
 };
 
 /* One request on its way to its answer. It ends with turn_answer() or
@@ -41,7 +42,10 @@ struct counter_rules {
 	const struct counter_row *rows;
 	/* Fill *OUT when USER is somebody here. */
 	bool (*who)(void *arg, uid_t user, struct visitor *out);
-	void *arg; /* for WHO and RUN */
+	void *arg; /* for WHO, RUN and LEFT */
+	/* Who was let in is gone, put out or not: what was kept for the visit may go. Turns of it
+	 * may still be under way. May be NULL. */
+	void (*left)(void *arg, const struct visitor *v);
 };
 
 /* Listen on FD, which stays the caller's; RULES are copied, what they point to must outlive the

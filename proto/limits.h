@@ -82,6 +82,7 @@
 #define KEY_OVERLAP_MS (30 * DAY_MS)
 #define SEALING_KEY_KEPT_MS (90 * DAY_MS)
 #define SILENCE_NOTICE_MS (4 * HOUR_MS)
+#define SWEEP_CHUNKS_MAX 64 /* deleted in one transaction: what others write waits for it */
 #define DESK_CLIENTS_MAX 64
 #define DESK_CLIENTS_PER_USER_MAX 32 /* one user's programs leave room for another's */
 #define DESK_IDLE_MS (10 * SECOND_MS) /* a client that sends half a frame */

@@ -848,13 +848,33 @@ book_has_chunk(struct book *b, struct txn *t, struct id handle, uint32_t index)
 	return store_has(t, T_CHUNKS, bytes_of_key(&k));
 }
 
-enum err
-book_del_chunks(struct book *b, struct txn *t, struct id handle)
-{
-	enum err e = OK;
+struct chunk_walk {
+	uint32_t *indexes;
+	unsigned count, max;
+};
 
-	for (uint32_t i = 0; e == OK && book_has_chunk(b, t, handle, i); i++)
-		e = del(t, T_CHUNKS, key_id_number(handle, i, 4));
+static bool
+on_chunk_row(void *arg, struct bytes key, struct bytes sealed)
+{
+	struct chunk_walk *w = arg;
+	struct reader r = { { key.at + ID_BYTES, key.len - ID_BYTES }, OK };
+
+	(void)sealed;
+	w->indexes[w->count++] = read_u32(&r);
+	return w->count < w->max;
+}
+
+enum err
+book_del_chunks(struct book *b, struct txn *t, struct id handle, unsigned max, bool *left)
+{
+	struct chunk_walk w = { xalloc_array(max, sizeof(uint32_t)), 0, max };
+	enum err e = each_row(t, T_CHUNKS, id_bytes(&handle), on_chunk_row, &w);
+
+	(void)b;
+	for (unsigned i = 0; e == OK && i < w.count; i++)
+		e = del(t, T_CHUNKS, key_id_number(handle, w.indexes[i], 4));
+	*left = w.count == max;
+	free(w.indexes);
 	return e;
 }
 

@@ -73,7 +73,8 @@ enum {
 	LIST_WAITING /* taken, not yet opened */,
 	LIST_UPLOADS, /* attachments without a message */
 	LIST_CLOCKS, /* exchanges with a clock */
-	LIST_LATE /* messages whose lateness was told */
+	LIST_LATE, /* messages whose lateness was told */
+	LIST_ORPHANS /* handles whose chunks are to be deleted */
 };
 /* The next sequence number for an addressee. */
 enum err book_next_sequence(struct book *b, struct txn *t, const char *addressee, uint64_t *out)
@@ -127,7 +128,9 @@ enum err book_put_chunk(
 enum err book_chunk(
     struct book *b, struct txn *t, struct id handle, uint32_t index, struct buffer *out) MUST_CHECK;
 bool book_has_chunk(struct book *b, struct txn *t, struct id handle, uint32_t index);
-enum err book_del_chunks(struct book *b, struct txn *t, struct id handle) MUST_CHECK;
+/* Delete at most MAX chunks of HANDLE, gaps or not; *LEFT: there may be more. */
+enum err book_del_chunks(struct book *b, struct txn *t, struct id handle, unsigned max, bool *left)
+    MUST_CHECK;
 /* Which handle holds ROOT. For what arrived it is the root itself. */
 enum err book_put_root(struct book *b, struct txn *t, struct bytes root, struct id handle)
     MUST_CHECK;

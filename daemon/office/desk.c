@@ -149,7 +149,7 @@ static void
 run_put(void *arg, struct turn *t, const Citex__Request *r)
 {
 	struct desk *d = arg;
-	office_put(d->office, r->put, act_done, act_new(d, t));
+	office_put(d->office, turn_visitor(t)->visit, r->put, act_done, act_new(d, t));
 }
 
 static void
@@ -525,11 +525,18 @@ who(void *arg, uid_t user, struct visitor *out)
 	return false;
 }
 
+static void
+left(void *arg, const struct visitor *v)
+{
+	const struct desk *d = arg;
+	office_visit_ended(d->office, v->visit);
+}
+
 enum err
 desk_new(struct office *o, int fd, struct desk **out)
 {
 	struct desk *d = xalloc(sizeof(*d));
-	struct counter_rules rules = { d->whose, requests, who, d };
+	struct counter_rules rules = { d->whose, requests, who, d, left };
 	d->office = o;
 	(void)snprintf(d->whose, sizeof(d->whose), "the office of %s", office_config(o)->authority);
 	d->counter = counter_new(office_loop(o), fd, &rules);

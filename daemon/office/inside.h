@@ -13,7 +13,7 @@
  * mail.c (session with the post, directory), send.c (submit, serve chunks),
  * uploads.c (attachments from officers), sealing.c (seal), home.c (slips, offering
  * again), withdraw.c (taking back), receive.c (fetch, open, file or refuse),
- * watchman.c (clocks). */
+ * watchman.c (clocks), sweep.c (deletes chunks that nobody needs). */
 
 #define ALARMS_MAX 8
 #define UPLOADS_MAX 64
@@ -42,7 +42,9 @@ struct upload {
 	uint8_t digest[DIGEST_BYTES]; /* of the plaintext, when complete */
 	struct sha256_run *running;
 	struct merkle *leaves;
+	uint64_t visit; /* of the officer's program that sends it */
 	bool busy; /* a piece is being written */
+	bool given_up; /* while busy: thrown away when the piece is written */
 };
 
 /* An envelope whose chunks are being fetched from the post. */
@@ -139,6 +141,8 @@ struct office {
 	struct draft drafts[DRAFTS_MAX];
 	size_t draft_count;
 
+	bool sweeping; /* sweep.c */
+
 	/* watchman.c */
 	struct timer *watchman;
 	int64_t reoffer_ms;
@@ -185,7 +189,9 @@ void sealing_resume(struct office *o); /* what could not be sealed yet: for want
 enum err uploads_open(struct office *o) MUST_CHECK; /* sweep what an earlier process left */
 void uploads_close(struct office *o);
 struct upload *upload_find(struct office *o, struct bytes handle); /* NULL: none */
-void upload_forget(struct office *o, struct id handle); /* its chunks stay */
+void upload_forget(struct office *o, struct id handle); /* a message has its chunks now */
+/* No message will have it: its place is free, its chunks go. */
+void upload_give_up(struct office *o, struct id handle);
 
 /* home.c */
 void home_slip_arrived(struct office *o, uint32_t number, Citex__Slip *slip); /* takes SLIP */
@@ -200,6 +206,10 @@ void receive_chunk(struct office *o, const Citex__Chunk *c);
 void receive_link_lost(struct office *o);
 void receive_directory_changed(struct office *o);
 void receive_again(struct office *o); /* open what could not be, one by one */
+
+/* sweep.c */
+/* Begin to delete the chunks under the handles of LIST_ORPHANS, if that is not under way. */
+void sweep_begin(struct office *o);
 
 /* watchman.c */
 enum err watchman_open(struct office *o) MUST_CHECK;

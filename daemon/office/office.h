@@ -77,8 +77,13 @@ void office_submit(struct office *o, const Citex__Submit *s, const char *officer
 /* Pass a message on, if its handling allows: ERR_HANDLING with the reason. */
 void office_forward(struct office *o, const Citex__Forward *f, const char *officer,
     office_submitted *done, void *arg);
-/* The next piece of an attachment; done when it is on disk. ERR_UNEXPECTED: not the next piece. */
-void office_put(struct office *o, const Citex__Put *p, office_done *done, void *arg);
+/* The next piece of an attachment, during VISIT; done when it is on disk. ERR_UNEXPECTED: not the
+ * next piece. */
+void office_put(
+    struct office *o, uint64_t visit, const Citex__Put *p, office_done *done, void *arg);
+/* The officer's program is gone: what it put and no message has taken up is thrown away, its place
+ * is free at once. */
+void office_visit_ended(struct office *o, uint64_t visit);
 /* An officer has shown an incoming message: ends `new', audited; a `seen' slip if policy allows. */
 void office_shown(
     struct office *o, struct id message, const char *officer, office_done *done, void *arg);

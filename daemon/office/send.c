@@ -588,8 +588,12 @@ submit_done(struct job *j, enum err result)
 		submission_free(s);
 		return;
 	}
-	for (size_t i = 0; i < s->handle_count; i++)
-		upload_forget(o, s->handles[i]);
+	for (size_t i = 0; i < s->handle_count; i++) {
+		if (s->known) /* the message has those that came with it the first time */
+			upload_give_up(o, s->handles[i]);
+		else
+			upload_forget(o, s->handles[i]);
+	}
 	tell_submitted(s);
 	if (!s->known) {
 		char text[ID_TEXT_BYTES];

@@ -44,8 +44,68 @@ upload_find(struct office *o, struct bytes handle)
 	return NULL;
 }
 
+/* Queued after whatever takes up the handle: a submission that has come before it wins. */
+struct giving_up {
+	struct job job;
+	struct office *office;
+	struct id handle;
+};
+
+static enum err
+orphan(struct book *b, struct txn *t, struct id handle)
+{
+	enum err e = book_unmark(b, t, LIST_UPLOADS, handle);
+
+	return e == OK ? book_mark(b, t, LIST_ORPHANS, handle) : e;
+}
+
+static enum err
+give_up_run(struct job *j, struct txn *t)
+{
+	struct giving_up *g = (struct giving_up *)j;
+	struct book *b = g->office->book;
+
+	return book_is_marked(b, t, LIST_UPLOADS, g->handle) ? orphan(b, t, g->handle) : OK;
+}
+
+static void
+give_up_done(struct job *j, enum err result)
+{
+	struct giving_up *g = (struct giving_up *)j;
+
+	if (result != OK) /* it stays among the uploads: the next process sweeps it */
+		log_event(LEVEL_WARNING, "uploads-not-cleaned", LOG_ERR(result));
+	else
+		sweep_begin(g->office);
+	free(g);
+}
+
+void
+upload_give_up(struct office *o, struct id handle)
+{
+	struct giving_up *g = xalloc(sizeof(*g));
+
+	upload_forget(o, handle);
+	*g = (struct giving_up){ { give_up_run, give_up_done, OK, NULL }, o, handle };
+	office_submit_job(o, &g->job);
+}
+
+void
+office_visit_ended(struct office *o, uint64_t visit)
+{
+	for (size_t i = 0; i < UPLOADS_MAX && !o->closing; i++) {
+		struct upload *u = o->uploads[i];
+		if (u == NULL || u->visit != visit)
+			continue;
+		if (u->busy)
+			u->given_up = true;
+		else
+			upload_give_up(o, u->handle);
+	}
+}
+
 static struct upload *
-new_upload(struct office *o, const Citex__Put *p)
+new_upload(struct office *o, uint64_t visit, const Citex__Put *p)
 {
 	size_t i = 0;
 	struct upload *u;
@@ -58,6 +118,7 @@ new_upload(struct office *o, const Citex__Put *p)
 	memcpy(u->handle.at, p->handle.data, ID_BYTES);
 	u->name = xstrdup(p->name);
 	u->media_type = xstrdup(p->media_type);
+	u->visit = visit;
 	u->length = p->length;
 	u->count = chunk_count(sealed_length_of(p->length));
 	u->running = sha256_new();
@@ -101,12 +162,13 @@ put_done(struct job *j, enum err result)
 		sha256_end(u->running, u->digest);
 		u->running = NULL;
 	}
+	/* before it is told: the answer may bring the next piece */
+	if (result != OK || u->given_up)
+		upload_give_up(p->office, p->handle);
 	p->done(p->arg, result,
 	    result == ERR_STORE_FULL
 		? "the disk of this office is nearly full: the attachment does not fit"
 		: "");
-	if (result != OK)
-		upload_forget(p->office, p->handle);
 	buffer_release(&p->sealed);
 	free(p);
 }
@@ -119,11 +181,12 @@ is_used_handle(struct office *o, struct bytes handle)
 	struct id id;
 
 	return id_from_bytes(handle, &id) != OK || store_read(o->store, &t) != OK ||
-	    book_has_chunk(o->book, t, id, 0);
+	    book_has_chunk(o->book, t, id, 0) || book_is_marked(o->book, t, LIST_ORPHANS, id);
 }
 
 static enum err
-check_put(struct office *o, const Citex__Put *p, struct upload **out, const char **words)
+check_put(
+    struct office *o, uint64_t visit, const Citex__Put *p, struct upload **out, const char **words)
 {
 	struct upload *u;
 
@@ -141,7 +204,7 @@ check_put(struct office *o, const Citex__Put *p, struct upload **out, const char
 		return ERR_CONFLICT;
 	}
 	if (u == NULL && p->offset == 0)
-		u = new_upload(o, p);
+		u = new_upload(o, visit, p);
 	if (u == NULL) {
 		*words =
 		    "too many attachments are on their way, or this one was given up; try again";
@@ -157,12 +220,12 @@ check_put(struct office *o, const Citex__Put *p, struct upload **out, const char
 }
 
 void
-office_put(struct office *o, const Citex__Put *p, office_done *done, void *arg)
+office_put(struct office *o, uint64_t visit, const Citex__Put *p, office_done *done, void *arg)
 {
 	struct upload *u = NULL;
 	struct put_job *j;
 	const char *words;
-	enum err e = check_put(o, p, &u, &words);
+	enum err e = check_put(o, visit, p, &u, &words);
 
 	if (e != OK) {
 		done(arg, e, words);
@@ -203,9 +266,7 @@ clean_run(struct job *j, struct txn *t)
 	while (e == OK && r.left.len > 0) {
 		struct id id;
 		read_copy(&r, id.at, ID_BYTES);
-		e = book_del_chunks(b, t, id);
-		if (e == OK)
-			e = book_unmark(b, t, LIST_UPLOADS, id);
+		e = orphan(b, t, id);
 	}
 	return e;
 }
@@ -215,6 +276,8 @@ clean_done(struct job *j, enum err result)
 {
 	if (result != OK)
 		log_event(LEVEL_WARNING, "uploads-not-cleaned", LOG_ERR(result));
+	else
+		sweep_begin(((struct cleaning *)j)->office);
 	free(j);
 }
 

@@ -101,6 +101,7 @@ look(void *arg)
 		    LEVEL_ERROR, "clocks-unreadable", LOG_TEXT("authority", o->config.authority));
 	store_end(l.txn);
 	receive_again(o);
+	sweep_begin(o); /* what failed, or was left by an earlier process */
 	sealing_resume(o);
 	if (loop_now(o->loop).mono_ms >= o->reoffer_ms) {
 		/* no `opened' for a day: a relay that lost its disk is refilled, a receipt that was

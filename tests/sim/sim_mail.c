@@ -355,7 +355,7 @@ put_next(struct wish *w)
 	p.data = pb_of_bytes(
 	    (struct bytes){ piece, left < CHUNK_PLAIN_BYTES ? left : CHUNK_PLAIN_BYTES });
 	w->busy = true;
-	office_put(w->from->office, &p, was_put, w);
+	office_put(w->from->office, 1, &p, was_put, w);
 }
 
 static void

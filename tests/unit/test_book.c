@@ -294,6 +294,7 @@ test_book_chunks_are_found_by_root_or_handle(void **state)
 	uint8_t root[DIGEST_BYTES];
 	struct id handle = id_of(5, 5), of_root;
 	struct buffer got = { 0 };
+	bool left = false;
 	struct txn *t = begin(p);
 
 	memset(root, 0x77, sizeof(root));
@@ -306,8 +307,13 @@ test_book_chunks_are_found_by_root_or_handle(void **state)
 	assert_int_equal(book_put_chunk(p->book, t, id_of(5, 6), 0, bytes_str("another")), OK);
 	assert_int_equal(book_chunk(p->book, t, handle, 2, &got), OK);
 	assert_int_equal(book_chunk(p->book, t, handle, 3, &got), ERR_NOT_FOUND);
-	assert_int_equal(book_del_chunks(p->book, t, handle), OK);
-	for (uint32_t i = 0; i < 3; i++)
+	assert_int_equal(book_put_chunk(p->book, t, handle, 9, bytes_str("after a gap")), OK);
+	assert_int_equal(book_del_chunks(p->book, t, handle, 2, &left), OK);
+	assert_true(left);
+	assert_true(book_has_chunk(p->book, t, handle, 2));
+	assert_int_equal(book_del_chunks(p->book, t, handle, 3, &left), OK);
+	assert_false(left);
+	for (uint32_t i = 0; i < 10; i++)
 		assert_false(book_has_chunk(p->book, t, handle, i));
 	assert_true(book_has_chunk(p->book, t, id_of(5, 6), 0));
 	store_end(t);

@@ -28,7 +28,7 @@ static pthread_t thread;
 static char place[] = "/tmp/citex-counter-XXXXXX";
 static char path[80];
 static atomic_bool nobody; /* users are nobody here */
-static atomic_uint rooms, ended_late;
+static atomic_uint rooms, ended_late, came, went; /* visits: who asked last, who left last */
 
 static bool
 who(void *arg, uid_t user, struct visitor *out)
@@ -50,9 +50,17 @@ run_status(void *arg, struct turn *t, const Citex__Request *r)
 	(void)arg;
 	(void)r;
 	status.authority = (char *)(uintptr_t)turn_visitor(t)->name;
+	atomic_store(&came, (unsigned)turn_visitor(t)->visit);
 	a.what_case = CITEX__ANSWER__WHAT_STATUS;
 	a.status = &status;
 	turn_answer(t, &a);
+}
+
+static void
+left(void *arg, const struct visitor *v)
+{
+	(void)arg;
+	atomic_store(&went, (unsigned)v->visit);
 }
 
 static void
@@ -149,7 +157,7 @@ static int
 start(void **state)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	struct counter_rules rules = { "the office of ke.ma", rows, who, NULL };
+	struct counter_rules rules = { "the office of ke.ma", rows, who, NULL, left };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	(void)state;
 	log_open("test", LEVEL_ERROR);
@@ -470,6 +478,25 @@ test_listener_who_leaves_is_noticed_at_once(void **state)
 }
 
 static void
+test_the_end_of_a_visit_is_told(void **state)
+{
+	struct frame_reader in;
+	int fd = visit(), other = visit();
+	(void)state;
+	frame_reader_init(&in);
+	ask(fd, 1, CITEX__REQUEST__WHAT_STATUS);
+	expect(fd, &in, 1, CITEX__ANSWER__WHAT_STATUS, OK);
+	assert_int_not_equal(atomic_load(&came), 0);
+	assert_int_not_equal(atomic_load(&came), atomic_load(&went));
+	close(fd);
+	for (int i = 0; i < 1000 && atomic_load(&went) != atomic_load(&came); i++)
+		usleep(2000);
+	assert_int_equal(atomic_load(&went), atomic_load(&came));
+	frame_reader_release(&in);
+	close(other);
+}
+
+static void
 test_one_user_has_so_many_places_and_no_more(void **state)
 {
 	int fds[DESK_CLIENTS_PER_USER_MAX];
@@ -563,6 +590,7 @@ main(void)
 		cmocka_unit_test(test_stream_waits_for_a_slow_reader),
 		cmocka_unit_test(test_stream_ends_when_its_reader_leaves),
 		cmocka_unit_test(test_listener_who_leaves_is_noticed_at_once),
+		cmocka_unit_test(test_the_end_of_a_visit_is_told),
 		cmocka_unit_test(test_one_user_has_so_many_places_and_no_more),
 		cmocka_unit_test(test_garbage_closes_its_sender_and_nobody_else),
 		cmocka_unit_test(test_too_long_a_frame_is_told_and_closed),

@@ -703,6 +703,39 @@ test_attachment_is_put_and_fetched_in_order_and_recorded(void **state)
 	end(&p);
 }
 
+static bool
+has_first_chunk(void)
+{
+	struct txn *t = NULL;
+	struct id handle = { { 1, 2, 3 } };
+	bool there;
+	assert_int_equal(store_read(store, &t), OK);
+	there = book_has_chunk(office_book(office), t, handle, 0);
+	store_end(t);
+	return there;
+}
+
+/* What an officer's program put goes with it, unless a message has it. */
+static void
+test_an_attachment_without_a_message_goes_with_its_program(void **state)
+{
+	struct program p;
+	(void)state;
+	begin(&p);
+	assert_int_equal(ask_put(&p, CHUNK_PLAIN_BYTES + 100, 0, CHUNK_PLAIN_BYTES)->what_case,
+	    CITEX__ANSWER__WHAT_DONE);
+	assert_true(has_first_chunk());
+	end(&p);
+	run_for(1000);
+	assert_false(has_first_chunk());
+	begin(&p);
+	assert_int_equal(ask_put(&p, 100, 0, 100)->what_case, CITEX__ANSWER__WHAT_DONE);
+	submit_with_attachment(&p);
+	end(&p);
+	run_for(1000);
+	assert_true(has_first_chunk());
+}
+
 static void
 test_export_gives_the_files_of_a_bundle(void **state)
 {
@@ -922,6 +955,7 @@ main(void)
 		DESK_TEST(test_exchange_has_all_messages_and_the_clock),
 		DESK_TEST(test_forward_against_the_handling_is_refused_and_recorded),
 		DESK_TEST(test_attachment_is_put_and_fetched_in_order_and_recorded),
+		DESK_TEST(test_an_attachment_without_a_message_goes_with_its_program),
 		DESK_TEST(test_export_gives_the_files_of_a_bundle),
 		DESK_TEST(test_quarantine_is_looked_at_by_all_and_emptied_by_those_who_manage),
 		DESK_TEST(test_directory_and_doctor_answer_without_a_post),

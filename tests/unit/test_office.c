@@ -77,6 +77,10 @@ text(const char *s)
 	return (char *)(uintptr_t)s;
 }
 
+/* What a process had in memory when it died is nobody's leak. */
+void __lsan_disable(void) __attribute__((weak));
+void __lsan_enable(void) __attribute__((weak));
+
 /* --- the carrier --- */
 
 static void post_event(const struct event *ev); /* actions lead to events */
@@ -990,22 +994,54 @@ test_office_withdraws_what_was_never_offered(void **state)
 	assert_int_equal(post.envelope_count, 0);
 }
 
-static bool
-put_piece(const char *handle, uint64_t length)
+/* One piece of a scan of LENGTH bytes, from OFFSET on, during VISIT. */
+static void
+begin_put(uint64_t visit, const char *handle, uint64_t length, uint64_t offset, office_done *done,
+    void *arg)
 {
-	static uint8_t plain[1000];
+	static uint8_t plain[CHUNK_PLAIN_BYTES];
 	Citex__Put p = CITEX__PUT__INIT;
-	struct outcome out = { .told = false };
+	uint64_t left = length - offset;
 
 	p.handle = (ProtobufCBinaryData){ ID_BYTES, (uint8_t *)(uintptr_t)handle };
 	p.name = text("scan.pdf");
 	p.media_type = text("application/pdf");
 	p.length = length;
-	p.data = (ProtobufCBinaryData){ (size_t)length, plain };
-	office_put(office, &p, on_done, &out);
-	run_for(1000);
+	p.offset = offset;
+	p.data = (ProtobufCBinaryData){ left < sizeof(plain) ? left : sizeof(plain), plain };
+	office_put(office, visit, &p, done, arg);
+}
+
+static enum err
+put(uint64_t visit, const char *handle, uint64_t length, uint64_t offset)
+{
+	struct outcome out = { .told = false };
+
+	begin_put(visit, handle, length, offset, on_done, &out);
+	run_for(100);
 	assert_true(out.told);
-	return out.err == OK;
+	return out.err;
+}
+
+static bool
+put_piece(const char *handle, uint64_t length)
+{
+	return put(1, handle, length, 0) == OK;
+}
+
+static uint32_t
+chunks_of(const char *handle)
+{
+	struct id id;
+	struct txn *t = NULL;
+	uint32_t n = 0;
+
+	memcpy(id.at, handle, ID_BYTES);
+	assert_int_equal(store_read(store, &t), OK);
+	for (uint32_t i = 0; i < 2000; i++)
+		n += book_has_chunk(office_book(office), t, id, i) ? 1 : 0;
+	store_end(t);
+	return n;
 }
 
 static void
@@ -1017,11 +1053,109 @@ test_office_never_writes_over_an_attachment(void **state)
 	assert_true(put_piece("0123456789abcdeF", 0));
 }
 
-/* --- death at any point --- */
+#define SCAN "0123456789abcdef"
 
-/* What a process had in memory when it died is nobody's leak. */
-void __lsan_disable(void) __attribute__((weak));
-void __lsan_enable(void) __attribute__((weak));
+/* An officer's program that goes away frees its places, and what it put goes with it. */
+static void
+test_office_frees_what_a_program_left_half_put(void **state)
+{
+	char handle[ID_BYTES + 1] = SCAN;
+
+	(void)state;
+	for (unsigned i = 0; i < UPLOADS_MAX; i++) {
+		handle[0] = (char)('0' + i);
+		assert_int_equal(put(7, handle, 2 * CHUNK_PLAIN_BYTES, 0), OK);
+	}
+	assert_int_equal(put(8, SCAN, 2 * CHUNK_PLAIN_BYTES, 0), ERR_UNEXPECTED);
+	assert_int_equal(put(8, "another.........", 1, 0), ERR_BUSY);
+	office_visit_ended(office, 9);
+	assert_int_equal(put(8, "another.........", 1, 0), ERR_BUSY);
+	office_visit_ended(office, 7);
+	assert_int_equal(put(8, "another.........", 1, 0), OK);
+	run_for(1000);
+	for (unsigned i = 0; i < UPLOADS_MAX; i++) {
+		handle[0] = (char)('0' + i);
+		assert_int_equal(chunks_of(handle), 0);
+	}
+	assert_int_equal(chunks_of("another........."), 1);
+}
+
+/* It may leave while a piece is being written, and one transaction deletes only so much. */
+static void
+test_office_sweeps_a_long_upload_that_was_cut_off_in_writing(void **state)
+{
+	struct outcome out = { .told = false };
+	const uint64_t length = 4 * SWEEP_CHUNKS_MAX * CHUNK_PLAIN_BYTES;
+	uint64_t offset = 0;
+
+	(void)state;
+	for (; offset < length / 2; offset += CHUNK_PLAIN_BYTES)
+		assert_int_equal(put(7, SCAN, length, offset), OK);
+	assert_int_equal(chunks_of(SCAN), 2 * SWEEP_CHUNKS_MAX);
+	begin_put(7, SCAN, length, offset, on_done, &out);
+	office_visit_ended(office, 7);
+	run_for(1000);
+	assert_true(out.told);
+	assert_int_equal(chunks_of(SCAN), 0);
+	assert_int_equal(put(8, SCAN, 1, 0), OK);
+}
+
+static void
+test_office_sweeps_what_was_half_put_when_it_died(void **state)
+{
+	(void)state;
+	assert_int_equal(put(7, SCAN, 2 * CHUNK_PLAIN_BYTES, 0), OK);
+	if (__lsan_disable != NULL)
+		__lsan_disable();
+	machine_crash(ke);
+	if (__lsan_enable != NULL)
+		__lsan_enable();
+	run_for(10000);
+	assert_non_null(office);
+	assert_int_equal(chunks_of(SCAN), 0);
+}
+
+static unsigned refused_again;
+
+static void
+on_refused_again(void *arg, enum err e, const char *words)
+{
+	(void)arg;
+	(void)words;
+	assert_int_not_equal(e, OK);
+	refused_again++;
+}
+
+/* The answer that there is no room may bring the same piece once more, at once. */
+static void
+on_put_or_again(void *arg, enum err e, const char *words)
+{
+	uint64_t *offset = arg;
+
+	(void)words;
+	if (e == OK)
+		*offset += CHUNK_PLAIN_BYTES;
+	else
+		begin_put(7, SCAN, ATTACHMENT_MAX_BYTES, *offset, on_refused_again, NULL);
+}
+
+static void
+test_office_throws_away_what_found_no_room(void **state)
+{
+	uint64_t offset = 0;
+
+	(void)state;
+	refused_again = 0;
+	for (unsigned i = 0; i < 2000 && refused_again == 0; i++) {
+		begin_put(7, SCAN, ATTACHMENT_MAX_BYTES, offset, on_put_or_again, &offset);
+		run_for(20);
+	}
+	assert_int_equal(refused_again, 1);
+	run_for(5000);
+	assert_int_equal(chunks_of(SCAN), 0);
+}
+
+/* --- death at any point --- */
 
 /* Run N events, die, and go on: what was taken is filed once, what was accepted goes out. */
 static void
@@ -1101,6 +1235,10 @@ main(void)
 		OFFICE_TEST(test_office_withdraws_only_what_has_not_left),
 		OFFICE_TEST(test_office_withdraws_what_was_never_offered),
 		OFFICE_TEST(test_office_never_writes_over_an_attachment),
+		OFFICE_TEST(test_office_frees_what_a_program_left_half_put),
+		OFFICE_TEST(test_office_sweeps_a_long_upload_that_was_cut_off_in_writing),
+		OFFICE_TEST(test_office_sweeps_what_was_half_put_when_it_died),
+		OFFICE_TEST(test_office_throws_away_what_found_no_room),
 		OFFICE_TEST(test_office_loses_nothing_whenever_it_dies),
 	};
 
