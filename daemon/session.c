@@ -434,6 +434,17 @@ on_progress(struct session *s, Citex__Frame **frame, struct now now, struct acti
 }
 
 static enum err
+on_spool(struct session *s, Citex__Frame **frame, struct now now, struct actions *out)
+{
+	(void)s;
+	(void)now;
+	if (!node_is_valid((*frame)->spool->node) ||
+	    (*frame)->spool->incarnation.len != INCARNATION_BYTES)
+		return ERR_MALFORMED;
+	return pass_on(ACTION_SPOOL, frame, out);
+}
+
+static enum err
 on_keep_alive(struct session *s, Citex__Frame **frame, struct now now, struct actions *out)
 {
 	(void)s;
@@ -478,6 +489,7 @@ static const struct rule {
 	{ READY, CITEX__FRAME__BODY_PROBE, on_probe },
 	{ READY, CITEX__FRAME__BODY_PROBE_RESULT, on_probe },
 	{ READY, CITEX__FRAME__BODY_PROGRESS, on_progress },
+	{ READY, CITEX__FRAME__BODY_SPOOL, on_spool },
 	{ READY, CITEX__FRAME__BODY_KEEP_ALIVE, on_keep_alive },
 	{ READY, CITEX__FRAME__BODY_BYE, on_bye },
 };

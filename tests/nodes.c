@@ -31,6 +31,9 @@ boot(void *arg, struct machine *m)
 	struct node *n = arg;
 
 	assert_int_equal(store_open_sim(machine_disk(m), &spool_layout, &n->store), OK);
+	if (n->is_restored)
+		assert_int_equal(store_mark_restored(n->store), OK);
+	n->is_restored = false;
 	n->config.directory = n->given != NULL ? n->given : n->all->first;
 	assert_int_equal(post_new(machine_loop(m), n->store, &n->config, &n->post), OK);
 }
@@ -313,6 +316,10 @@ carry_out(struct desk *d, struct action *a)
 	case ACTION_PROGRESS:
 		hold(&d->progress, a);
 		d->progress_count++;
+		break;
+	case ACTION_SPOOL:
+		strncat(d->spools, frame->spool->node, sizeof(d->spools) - strlen(d->spools) - 2);
+		strcat(d->spools, " ");
 		break;
 	case ACTION_CLOSE:
 		d->closed = true;

@@ -24,6 +24,7 @@ struct node {
 	const char *relay_for[3];
 	int listen_fd;
 	struct directory *given; /* for the next start; NULL: the fixture's first */
+	bool is_restored; /* at the next boot its disk is that of a backup */
 	char alarms[256]; /* words of the hook, one after the other */
 };
 
@@ -92,6 +93,7 @@ struct desk {
 	struct buffer asked; /* indices of chunk requests, 4 bytes each */
 	Citex__Frame *progress, *probe; /* the last ones */
 	uint64_t their_directory;
+	char spools[256]; /* nodes whose spool it was told of, one after the other */
 
 	/* of an envelope with parts: pulls them */
 	uint32_t pulling, pull_next, pull_count, pull_number;

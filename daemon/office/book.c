@@ -498,6 +498,66 @@ book_envelope(struct book *b, struct txn *t, struct id envelope, Citex__BookEnve
 	    b, t, T_ENVELOPES, key_id(envelope), &citex__book_envelope__descriptor, out);
 }
 
+struct id_walk {
+	book_id_fn *fn;
+	void *arg;
+	size_t front;
+};
+
+static bool
+on_id_row(void *arg, struct bytes key, struct bytes sealed)
+{
+	struct id_walk *w = arg;
+	struct id id;
+
+	(void)sealed;
+	memcpy(id.at, key.at + w->front, ID_BYTES);
+	return w->fn(w->arg, id);
+}
+
+enum err
+book_each_envelope(struct book *b, struct txn *t, struct id after, book_id_fn *fn, void *arg)
+{
+	struct id_walk w = { fn, arg, 0 };
+	struct key from = key_id(after);
+
+	(void)b;
+	if (!id_is_zero(after))
+		key_add_number(&from, 0, 1); /* behind it */
+	return each_row_from(t, T_ENVELOPES, bytes_of_key(&from), BYTES_NONE, on_id_row, &w);
+}
+
+static struct key
+key_spool(const char *node)
+{
+	uint8_t digest[DIGEST_BYTES];
+	struct key k = key_word("spool");
+
+	sha256(bytes_str(node), digest);
+	key_add(&k, BYTES_OF(digest));
+	return k;
+}
+
+enum err
+book_spool(struct book *b, struct txn *t, const char *node, uint8_t *out)
+{
+	CLEANUP(buffer_release) struct buffer was = { 0 };
+	enum err e = get_value(b, t, T_META, key_spool(node), &was);
+
+	if (e == OK && was.len != INCARNATION_BYTES)
+		e = ERR_CORRUPT;
+	if (e == OK)
+		memcpy(out, was.at, INCARNATION_BYTES);
+	return e;
+}
+
+enum err
+book_put_spool(struct book *b, struct txn *t, const char *node, const uint8_t *incarnation)
+{
+	return put_value(
+	    b, t, T_META, key_spool(node), (struct bytes){ incarnation, INCARNATION_BYTES });
+}
+
 enum err
 book_put_envelope(struct book *b, struct txn *t, struct id envelope, const Citex__BookEnvelope *e)
 {
@@ -535,23 +595,6 @@ book_is_marked(struct book *b, struct txn *t, unsigned list, struct id id)
 
 	(void)b;
 	return store_has(t, T_LISTS, bytes_of_key(&k));
-}
-
-struct id_walk {
-	book_id_fn *fn;
-	void *arg;
-	size_t front;
-};
-
-static bool
-on_id_row(void *arg, struct bytes key, struct bytes sealed)
-{
-	struct id_walk *w = arg;
-	struct id id;
-
-	(void)sealed;
-	memcpy(id.at, key.at + w->front, ID_BYTES);
-	return w->fn(w->arg, id);
 }
 
 enum err

@@ -55,6 +55,11 @@ enum err book_put_slip(struct book *b, struct txn *t, struct id envelope, unsign
 enum err book_slip(struct book *b, struct txn *t, struct id envelope, unsigned type,
     struct buffer *packed) MUST_CHECK;
 
+/* The incarnation (INCARNATION_BYTES) of a node's spool, as it was last told; ERR_NOT_FOUND. */
+enum err book_spool(struct book *b, struct txn *t, const char *node, uint8_t *out) MUST_CHECK;
+enum err book_put_spool(struct book *b, struct txn *t, const char *node, const uint8_t *incarnation)
+    MUST_CHECK;
+
 /* Envelopes of ours, and which of them the post has not taken yet. */
 enum err book_envelope(struct book *b, struct txn *t, struct id envelope, Citex__BookEnvelope **out)
     MUST_CHECK;
@@ -65,6 +70,9 @@ enum err book_mark(struct book *b, struct txn *t, unsigned list, struct id id) M
 enum err book_unmark(struct book *b, struct txn *t, unsigned list, struct id id)
     MUST_CHECK; /* OK also when it is not there */
 bool book_is_marked(struct book *b, struct txn *t, unsigned list, struct id id);
+/* Each envelope of ours behind AFTER (zero: all), in order of ids. */
+enum err book_each_envelope(
+    struct book *b, struct txn *t, struct id after, book_id_fn *fn, void *arg) MUST_CHECK;
 enum err book_each_marked(struct book *b, struct txn *t, unsigned list, book_id_fn *fn, void *arg)
     MUST_CHECK;
 enum {

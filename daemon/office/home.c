@@ -87,6 +87,21 @@ update_addressee(struct slip_job *s, struct txn *t, const Citex__BookEnvelope *e
 	return err;
 }
 
+/* The first of its type is the proof of the time that counts; a node that lost its disk gives
+ * another. */
+static enum err
+keep_first(struct slip_job *s, struct txn *t)
+{
+	CLEANUP(buffer_release) struct buffer first = { 0 };
+	struct book *b = s->office->book;
+	struct id envelope = s->slip.envelope_id;
+	enum err e = book_slip(b, t, envelope, s->slip.body->type, &first);
+
+	return e == ERR_NOT_FOUND
+	    ? book_put_slip(b, t, envelope, s->slip.body->type, buffer_bytes(&s->packed))
+	    : e;
+}
+
 static enum err
 slip_run(struct job *j, struct txn *t)
 {
@@ -107,8 +122,7 @@ slip_run(struct job *j, struct txn *t)
 	}
 	envelope_release(&envelope);
 	if (err == OK)
-		err = book_put_slip(
-		    b, t, s->slip.envelope_id, s->slip.body->type, buffer_bytes(&s->packed));
+		err = keep_first(s, t);
 	if (err == OK)
 		err = update_addressee(s, t, e);
 	if (err == OK)

@@ -207,6 +207,9 @@ void receive_link_lost(struct office *o);
 void receive_directory_changed(struct office *o);
 void receive_again(struct office *o); /* open what could not be, one by one */
 
+/* restored.c */
+void restored_spool(struct office *o, const Citex__Spool *spool); /* which spool a node has */
+
 /* sweep.c */
 /* Begin to delete the chunks under the handles of LIST_ORPHANS, if that is not under way. */
 void sweep_begin(struct office *o);

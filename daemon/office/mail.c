@@ -618,6 +618,9 @@ act(struct office *o, struct action *a)
 		on_progress(o, a->frame);
 		a->frame = NULL;
 		break;
+	case ACTION_SPOOL:
+		restored_spool(o, a->frame->spool);
+		break;
 	case ACTION_CLOSE:
 		log_event(
 		    LEVEL_INFO, "post-session-ended", LOG_ERR(a->result), LOG_TEXT("why", a->text));

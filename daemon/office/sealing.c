@@ -193,8 +193,10 @@ load_sealing(struct sealing *s)
 	if (e != OK)
 		return e;
 	s->work.content = content_of(s->message);
-	if (s->work.content == NULL)
+	if (s->work.content == NULL || s->work.content->incarnation.len != INCARNATION_BYTES)
 		return ERR_CORRUPT;
+	/* as it was signed: the book may have been restored since, and begun another one */
+	s->work.incarnation = s->work.content->incarnation.data;
 	s->work.signed_data_before = bytes_of_pb(s->message->signed_data);
 	s->work.created_ms = (int64_t)s->work.content->created;
 	s->work.expires_ms = s->work.created_ms + LIFETIME_DEFAULT_MS;
@@ -217,7 +219,6 @@ sealing_begin(struct office *o, struct id id)
 	o->sealings = s;
 	s->work.done = sealing_worked;
 	s->work.directory = directory_ref(o->directory);
-	s->work.incarnation = book_incarnation(o->book);
 	s->work.now = loop_now(o->loop);
 	e = load_sealing(s);
 	if (e == OK) {

@@ -158,6 +158,9 @@ carry_out(struct conn *c, struct action *a)
 	case ACTION_PROBE:
 		probe_frame(c, a->frame);
 		break;
+	case ACTION_SPOOL:
+		peers_spool(c, a->frame->spool);
+		break;
 	case ACTION_PROGRESS:
 		break; /* a post sends it, and has nobody to hear it from */
 	case ACTION_CLOSE:

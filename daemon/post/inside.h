@@ -174,6 +174,7 @@ void peers_free(struct peers *x);
 enum err peers_judge(struct conn *c, const struct cert *cert) MUST_CHECK;
 /* C said hello: keep it, or close it for another one. */
 void peers_ready(struct post *p, struct conn *c);
+void peers_spool(struct conn *c, const Citex__Spool *spool); /* the peer tells of a node's spool */
 /* C is over. */
 void peers_lost(struct post *p, struct conn *c, enum err why, const char *words);
 /* Work came or went, a directory came: look again, soon. */

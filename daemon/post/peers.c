@@ -27,6 +27,9 @@ struct peer {
 	size_t address; /* which of its addresses is next */
 	bool wanted; /* there is something to say to it, or to hear from it */
 	uint64_t sent, received; /* over past conversations */
+	bool knows_us; /* it has heard which spool ours is */
+	bool is_known; /* which spool is its: since this post was started */
+	uint8_t incarnation[INCARNATION_BYTES];
 };
 
 struct peers {
@@ -64,6 +67,7 @@ static struct peer *
 get(struct peers *x, const char *node)
 {
 	size_t i = place_of(x, node);
+	struct spool_peer was;
 	struct peer *n;
 
 	if (i < x->count && strcmp(x->at[i]->node, node) == 0)
@@ -77,6 +81,7 @@ get(struct peers *x, const char *node)
 	x->count++;
 	strncpy(n->node, node, sizeof(n->node) - 1);
 	retry_init(&n->retry, x->post->config.retry_first_ms, x->post->config.retry_max_ms);
+	n->knows_us = spool_peer(x->post->spool, node, &was) == OK && was.knows_us;
 	return n;
 }
 
@@ -185,6 +190,22 @@ want(struct peer *n)
 		n->wanted = true;
 }
 
+/* After a restore everybody must hear of it: only they know what they have to offer again. */
+static void
+want_all_told(struct post *p)
+{
+	const struct directory_node *d;
+
+	for (size_t i = 0; (d = directory_node_at(p->directory, i)) != NULL; i++) {
+		struct peer *n;
+		if (d->address_count == 0 || strcmp(d->id, p->config.node) == 0)
+			continue;
+		n = get(p->peers, d->id);
+		if (!n->knows_us)
+			want(n);
+	}
+}
+
 /* Whom we need: whoever is to carry a lane with something in it, and, when we cannot be reached,
  * our relays, through whom we are. */
 static void
@@ -206,6 +227,8 @@ find_wanted(struct post *p)
 	}
 	for (size_t i = 0; self != NULL && p->config.listen_count == 0 && i < self->via_count; i++)
 		want(get(p->peers, self->via[i]));
+	if (spool_is_restored(p->spool))
+		want_all_told(p);
 }
 
 static void
@@ -345,6 +368,85 @@ remember_peer(struct post *p, const struct conn *c)
 	errand_commit(&f->errand);
 }
 
+/* --- which spool a node has --- */
+
+static bool
+is_relayed_here(const struct post *p, const char *node)
+{
+	return route_relays_for(&(struct route_self){ .relay_for = p->config.relay_for }, node);
+}
+
+static void
+tell_spool(struct conn *c, const struct peer *n)
+{
+	Citex__Frame frame = CITEX__FRAME__INIT;
+	Citex__Spool spool = CITEX__SPOOL__INIT;
+
+	if (!n->is_known || c->dead || strcmp(c->name, n->node) == 0 ||
+	    (c->kind == CONN_PEER && !is_relayed_here(c->post, n->node) &&
+		!is_relayed_here(c->post, c->name)))
+		return;
+	spool.node = (char *)(uintptr_t)n->node;
+	spool.incarnation = pb_of_bytes(BYTES_OF(n->incarnation));
+	frame.body_case = CITEX__FRAME__BODY_SPOOL;
+	frame.spool = &spool;
+	conn_send(c, &frame);
+}
+
+static void
+tell_spools(struct conn *c)
+{
+	for (size_t i = 0; i < c->post->peers->count; i++)
+		tell_spool(c, c->post->peers->at[i]);
+}
+
+static void
+learn_spool(struct post *p, struct peer *n, struct bytes incarnation)
+{
+	size_t count;
+	struct conn **all;
+
+	if (n->is_known && bytes_equal(BYTES_OF(n->incarnation), incarnation))
+		return;
+	n->is_known = true;
+	memcpy(n->incarnation, incarnation.at, INCARNATION_BYTES);
+	all = conns_hold(p, &count);
+	for (size_t i = 0; i < count; i++) {
+		if (all[i]->session != NULL && session_is_ready(all[i]->session))
+			tell_spool(all[i], n);
+	}
+	conns_let_go(all, count);
+}
+
+static bool
+is_via(const struct directory_node *d, const char *relay)
+{
+	for (size_t i = 0; d != NULL && i < d->via_count; i++) {
+		if (strcmp(d->via[i], relay) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Only a relay, its or ours, may speak for a node that does not speak for itself. */
+void
+peers_spool(struct conn *c, const Citex__Spool *spool)
+{
+	struct post *p = c->post;
+	const struct directory_node *there, *self;
+	struct peer *n;
+
+	if (c->kind != CONN_PEER || p->directory == NULL)
+		return;
+	there = directory_node(p->directory, spool->node);
+	self = directory_node(p->directory, p->config.node);
+	if (there == NULL || there == self || (!is_via(there, c->name) && !is_via(self, c->name)))
+		return;
+	n = get(p->peers, spool->node);
+	if (n->conn == NULL)
+		learn_spool(p, n, bytes_of_pb(spool->incarnation));
+}
+
 static void
 office_ready(struct post *p, struct conn *c)
 {
@@ -355,6 +457,7 @@ office_ready(struct post *p, struct conn *c)
 			break; /* there is never more than one */
 		}
 	}
+	tell_spools(c);
 	peers_review(p);
 }
 
@@ -379,9 +482,12 @@ peers_ready(struct post *p, struct conn *c)
 		return;
 	}
 	n->conn = c;
+	n->knows_us = true;
 	if (old != NULL)
 		conn_close(old, OK);
 	remember_peer(p, c);
+	learn_spool(p, n, bytes_of_pb(session_peer_hello(c->session)->incarnation));
+	tell_spools(c);
 	probe_ready(p, c);
 	peers_review(p);
 }

@@ -55,13 +55,18 @@ first_rows(struct spool *s, struct txn *t)
 	struct key word = key_word("incarnation"), last = key_word("last");
 	struct reader r;
 	struct bytes value;
+	struct key restored = key_word("restored");
 	enum err e = store_get(t, TABLE_FACTS, key_bytes(&word), &value);
 
+	s->restored = store_has(t, TABLE_FACTS, key_bytes(&restored));
 	if (e == OK && value.len == INCARNATION_BYTES && !store_take_restored(t)) {
 		memcpy(s->incarnation, value.at, INCARNATION_BYTES);
 	} else if (e == ERR_NOT_FOUND || (e == OK && value.len == INCARNATION_BYTES)) {
 		random_bytes(s->incarnation, INCARNATION_BYTES);
 		batch_put(s, t, TABLE_FACTS, word, BYTES_OF(s->incarnation));
+		s->restored = e == OK;
+		if (s->restored)
+			batch_put(s, t, TABLE_FACTS, restored, BYTES_NONE);
 	} else {
 		return e == OK ? ERR_CORRUPT : e;
 	}
@@ -126,6 +131,12 @@ spool_free(struct spool *s)
 	free(s->drafts);
 	free(s->deltas);
 	free(s);
+}
+
+bool
+spool_is_restored(const struct spool *s)
+{
+	return s->restored;
 }
 
 const uint8_t *
@@ -251,10 +262,11 @@ spool_put_peer(struct spool *s, struct txn *t, const char *node, const struct sp
 {
 	struct buffer value = { 0 };
 
-	buffer_add_u8(&value, 1);
+	buffer_add_u8(&value, 2);
 	buffer_add(&value, BYTES_OF(p->incarnation));
 	buffer_add_u64(&value, (uint64_t)p->seen_ms);
 	buffer_add_u64(&value, p->directory);
+	buffer_add(&value, BYTES_OF(s->incarnation));
 	batch_put_buffer(s, t, TABLE_PEERS, key_word(node), &value);
 	return s->broken;
 }

@@ -29,6 +29,7 @@ void spool_free(struct spool *s);
 struct committer_hooks spool_hooks(struct spool *s);
 /* INCARNATION_BYTES; another one after create and restore. */
 const uint8_t *spool_incarnation(const struct spool *s);
+bool spool_is_restored(const struct spool *s); /* ever */
 bool spool_is_low(struct spool *s);
 /* A batch of one's own, before there is a committer. */
 enum err spool_begin(struct spool *s, struct txn **t) MUST_CHECK;
@@ -149,6 +150,7 @@ struct spool_peer {
 	uint8_t incarnation[INCARNATION_BYTES];
 	int64_t seen_ms;
 	uint64_t directory;
+	bool knows_us; /* read only: it has heard which spool this one is now */
 };
 enum err spool_put_peer(
     struct spool *s, struct txn *t, const char *node, const struct spool_peer *p) MUST_CHECK;

@@ -26,6 +26,7 @@ struct spool {
 	struct store *store;
 	const struct spool_signer *signer;
 	uint8_t incarnation[INCARNATION_BYTES];
+	bool restored;
 	/* The rest is the store thread's: of the batch under way. */
 	uint64_t last_number;
 	enum err broken; /* a write failed: the batch must not be committed */

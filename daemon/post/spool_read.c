@@ -427,6 +427,7 @@ spool_peer(struct spool *s, const char *node, struct spool_peer *out)
 {
 	CLEANUP(store_end_drop) struct txn *t = NULL;
 	struct key key = key_word(node);
+	uint8_t told[INCARNATION_BYTES], version;
 	struct bytes value;
 	struct reader r;
 	enum err e = store_read(s->store, &t);
@@ -437,10 +438,15 @@ spool_peer(struct spool *s, const char *node, struct spool_peer *out)
 	if (e != OK)
 		return e;
 	r = (struct reader){ value, OK };
-	if (read_u8(&r) != 1)
+	version = read_u8(&r);
+	if (version != 1 && version != 2)
 		return ERR_CORRUPT;
 	read_copy(&r, out->incarnation, INCARNATION_BYTES);
 	out->seen_ms = (int64_t)read_u64(&r);
 	out->directory = read_u64(&r);
+	if (version == 2) {
+		read_copy(&r, told, INCARNATION_BYTES);
+		out->knows_us = memcmp(told, s->incarnation, INCARNATION_BYTES) == 0;
+	}
 	return reader_finish(&r) == OK ? OK : ERR_CORRUPT;
 }

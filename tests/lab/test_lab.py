@@ -630,6 +630,55 @@ def test_a_full_disk_says_later_and_loses_nothing(lab):
         arrives(lab, message, seconds=60)
 
 
+def go_back(lab, node, copy):
+    """NODE's disk burns; what is put in its place is older than what it has promised."""
+    lab.stop(node)
+    os.unlink(lab.path(node, "state", "spool.mdb"))
+    shutil.rmtree(lab.path(node, "state", "offices"))
+    lab.run(lab.program("citexd"), "restore", "-c", lab.path(node, "citexd.conf"), copy)
+    lab.start(node)
+
+
+def test_an_addressee_restored_from_an_old_backup_gets_all_again(lab):
+    before = ask(lab, "in the backup")
+    arrives(lab, before)
+    copy = lab.path("old-ke")
+    lab.run(lab.program("citexd"), "backup", "-c", lab.path("ke", "citexd.conf"), copy)
+    scan = blob(lab, "after.bin", 300_000)
+    after = [ask(lab, "after it"), ask(lab, "after it, with a scan", "--attach", scan)]
+    for message in after:
+        arrives(lab, message)
+    go_back(lab, "ke", copy)
+    for message in after:
+        wait_until("it is there again", 60, lambda m=message: has(lab, "ke.ma", m))
+    check(sorted(r["id"] for r in inbox(lab, "ke.ma")) == sorted([before, *after]), "each once")
+    folder = lab.path("saved")
+    lab.citex("ke.ma", "save", after[1], "--to", folder)
+    with open(scan, "rb") as a, open(os.path.join(folder, "after.bin"), "rb") as b:
+        check(a.read() == b.read(), "with its attachment")
+    lab.citex("ke.ma", "answer", after[0], "--outcome", "not-issued", "--text", "None.")
+    lab.citex("gb.ma", "wait", after[0], "--for", "answered", "--timeout", "30s")
+
+
+def test_an_author_restored_from_an_old_backup_sends_on(lab):
+    copy = lab.path("old-gb")
+    lab.cut("ke", reset=True)
+    waiting = ask(lab, "under way when the backup was made")
+    lab.run(lab.program("citexd"), "backup", "-c", lab.path("gb", "citexd.conf"), copy)
+    lab.heal("ke")
+    arrives(lab, waiting)
+    lost = ask(lab, "known to the addressee only")
+    arrives(lab, lost)
+    go_back(lab, "gb", copy)
+    arrives(lab, waiting, seconds=60)
+    after = ask(lab, "after the restore")
+    arrives(lab, after)
+    check([r["id"] for r in inbox(lab, "ke.ma")].count(lost) == 1, "what it no longer knows of was not undone")
+    lab.citex("ke.ma", "answer", lost, "--outcome", "not-issued", "--text", "None.")
+    wait_until("its answer is kept and explained", 30, lambda: any(
+        "that we did not send" in r["subject"] for r in lab.json("gb.ma", "quarantine", "list")["messages"]))
+
+
 def test_no_plaintext_anywhere(lab):
     path = lab.path(f"{CANARIES[3]}.txt")
     with open(path, "w", encoding="utf-8") as f:
@@ -696,6 +745,8 @@ GROUPS = [
     ("held", PAIR, [test_a_party_whose_ca_changed_is_held]),
     ("split", PAIR, [test_two_directories_with_one_number]),
     ("disk", PAIR, [test_a_full_disk_says_later_and_loses_nothing]),
+    ("restored", PAIR, [test_an_addressee_restored_from_an_old_backup_gets_all_again,
+                        test_an_author_restored_from_an_old_backup_sends_on]),
     ("plaintext", STORY, [test_no_plaintext_anywhere]),
 ]
 

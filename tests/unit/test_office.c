@@ -33,7 +33,7 @@ static struct store *store;
 static struct office *office;
 static struct machine *ke, *elsewhere;
 static void (*before_start)(struct book *b, struct txn *t); /* changes the first store */
-static bool store_is_made;
+static bool store_is_made, is_restored; /* at the next boot: from a backup */
 static unsigned told_new;
 
 /* An attachment in chunks. */
@@ -476,7 +476,10 @@ boot(void *arg, struct machine *m)
 	assert_int_equal(store_open_sim(machine_disk(m), &book_layout, &store), OK);
 	if (!store_is_made)
 		fill_store(store);
+	if (is_restored)
+		assert_int_equal(store_mark_restored(store), OK);
 	store_is_made = true;
+	is_restored = false;
 	assert_int_equal(office_new(machine_loop(m), store, &config, &office), OK);
 }
 
@@ -1155,6 +1158,130 @@ test_office_throws_away_what_found_no_room(void **state)
 	assert_int_equal(chunks_of(SCAN), 0);
 }
 
+/* --- disks that burn --- */
+
+/* It signed a message, the backup was made, it was sealed after the restore. */
+static void
+test_office_sends_what_it_signed_before_it_was_restored(void **state)
+{
+	uint8_t was[INCARNATION_BYTES];
+	int64_t until_ms = world_now().mono_ms + 2000;
+	struct outcome out;
+
+	(void)state;
+	memcpy(was, book_incarnation(office_book(office)), sizeof(was));
+	if (__lsan_disable != NULL)
+		__lsan_disable();
+	submit(OURS, "a", &out);
+	while (!out.told && world_step(until_ms))
+		;
+	assert_int_equal(out.err, OK);
+	is_restored = true;
+	machine_crash(ke);
+	if (__lsan_enable != NULL)
+		__lsan_enable();
+	assert_int_equal(post.envelope_count, 0);
+	run_for(20000);
+	assert_memory_not_equal(book_incarnation(office_book(office)), was, sizeof(was));
+	assert_int_equal(post.envelope_count, 1);
+	/* the signed content names it too: they must agree */
+	assert_memory_equal(post.envelopes[0].outer->incarnation.data, was, sizeof(was));
+}
+
+/* The addressee's node, or the addressee, says TYPE of the envelope that the post has. */
+static void
+give_slip(Citex__SlipType type, int64_t time_ms)
+{
+	const bool by_node = type == CITEX__SLIP_TYPE__SLIP_STORED;
+	struct slip_draft d = { .type = type,
+		.about = &post.envelopes[0],
+		.to = "ke.ma",
+		.maker = by_node ? "gb" : "gb.ma",
+		.time_ms = time_ms,
+		.directory = 1 };
+	struct buffer packed = { 0 };
+	struct event ev = { .type = EVENT_OFFER_SLIP, .token = ++post.token };
+
+	assert_int_equal(
+	    slips_make(fixture_key(fixture, d.maker, by_node ? USE_RECEIPTS : USE_SIGNING), &d, 1,
+		&packed),
+	    OK);
+	ev.bytes = buffer_bytes(&packed);
+	post_event(&ev);
+	buffer_release(&packed);
+	run_for(500);
+}
+
+static void
+tell_spool(const char *node, const char *incarnation)
+{
+	Citex__Frame f = CITEX__FRAME__INIT;
+	Citex__Spool s = CITEX__SPOOL__INIT;
+	struct event ev = { .type = EVENT_SEND, .frame = &f };
+
+	s.node = text(node);
+	s.incarnation = pb_of_bytes(bytes_str(incarnation));
+	f.body_case = CITEX__FRAME__BODY_SPOOL;
+	f.spool = &s;
+	post_event(&ev);
+	run_for(1000);
+}
+
+static uint64_t
+time_of_kept_slip(unsigned type)
+{
+	struct buffer packed = { 0 };
+	struct slip slip;
+	struct txn *t = NULL;
+	uint64_t time;
+
+	assert_int_equal(store_read(store, &t), OK);
+	assert_int_equal(
+	    book_slip(office_book(office), t, post.envelopes[0].id, type, &packed), OK);
+	assert_int_equal(slip_parse(buffer_bytes(&packed), &slip), OK);
+	time = slip.body->time;
+	slip_release(&slip);
+	buffer_release(&packed);
+	store_end(t);
+	return time;
+}
+
+/* What a node acknowledged, and lost with its disk, is offered again: the same envelope, for as
+ * long as it is kept, and once for each disk. */
+static void
+test_office_offers_again_to_a_node_that_lost_its_disk(void **state)
+{
+	int64_t stored_ms;
+
+	(void)state;
+	tell_spool("gb", "12345678");
+	assert_int_equal(submit_and_wait(OURS, "a").err, OK);
+	stored_ms = world_now().utc_ms;
+	give_slip(CITEX__SLIP_TYPE__SLIP_STORED, stored_ms);
+	give_slip(CITEX__SLIP_TYPE__SLIP_OPENED, stored_ms + 1);
+	assert_int_equal(post.taken, 2);
+	tell_spool("gb", "12345678");
+	tell_spool("secretariat", "12345678");
+	tell_spool("secretariat", "abcdefgh"); /* another node's disk */
+	assert_int_equal(post.envelope_count, 1);
+	tell_spool("gb", "abcdefgh");
+	assert_int_equal(post.envelope_count, 2);
+	assert_memory_equal(post.envelopes[1].digest, post.envelopes[0].digest, DIGEST_BYTES);
+	give_slip(CITEX__SLIP_TYPE__SLIP_STORED, stored_ms + 5000);
+	assert_int_equal(time_of_kept_slip(CITEX__SLIP_TYPE__SLIP_STORED), stored_ms);
+	give_slip(CITEX__SLIP_TYPE__SLIP_OPENED, stored_ms + 5001);
+	tell_spool("gb", "abcdefgh");
+	break_line();
+	assert_int_equal(post.envelope_count, 2);
+	run_for(KEEP_SEALED_AFTER_STORED_MS - MINUTE_MS);
+	tell_spool("gb", "ABCDEFGH");
+	assert_int_equal(post.envelope_count, 3);
+	give_slip(CITEX__SLIP_TYPE__SLIP_OPENED, stored_ms + 5002);
+	run_for(MINUTE_MS);
+	tell_spool("gb", "stuvwxyz");
+	assert_int_equal(post.envelope_count, 3);
+}
+
 /* --- death at any point --- */
 
 /* Run N events, die, and go on: what was taken is filed once, what was accepted goes out. */
@@ -1239,6 +1366,8 @@ main(void)
 		OFFICE_TEST(test_office_sweeps_a_long_upload_that_was_cut_off_in_writing),
 		OFFICE_TEST(test_office_sweeps_what_was_half_put_when_it_died),
 		OFFICE_TEST(test_office_throws_away_what_found_no_room),
+		OFFICE_TEST(test_office_sends_what_it_signed_before_it_was_restored),
+		OFFICE_TEST(test_office_offers_again_to_a_node_that_lost_its_disk),
 		OFFICE_TEST(test_office_loses_nothing_whenever_it_dies),
 	};
 

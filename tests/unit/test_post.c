@@ -440,6 +440,83 @@ test_one_id_for_two_envelopes_is_refused_with_an_alarm(void **state)
 	assert_int_equal(t.addressee->envelopes, 1);
 }
 
+/* Only the others know what they have to offer it again. */
+static void
+test_restored_node_calls_everybody_and_they_tell_their_offices(void **state)
+{
+	struct nodes *all = *state;
+	struct node *secretariat = nodes_get(all, "secretariat");
+	struct two t = begin(all);
+	struct desk *office;
+
+	node_start(secretariat);
+	office = desk_office(secretariat, "secretariat");
+	desk_offer(t.author, &(struct parcel){ .id = 1 }, 1);
+	nodes_until(t.author->slips == 1 && office->ready);
+	assert_string_equal(t.author->spools, "ke ");
+	node_crash(t.ke);
+	nodes_run(5 * MINUTE_MS);
+	assert_string_equal(t.author->spools, "ke "); /* it has what it had */
+	t.ke->is_restored = true;
+	node_crash(t.ke);
+	nodes_until(strcmp(t.author->spools, "ke ke ") == 0);
+	nodes_until(strcmp(office->spools, "ke ") == 0);
+	node_crash(t.ke); /* who has heard of it is not called again */
+	nodes_run(5 * MINUTE_MS);
+	assert_string_equal(t.author->spools, "ke ke ");
+	assert_null(peers_conn(t.gb->post, "ke"));
+}
+
+/* Who can't be reached is heard of through the relay, and hears of the others through it. */
+static void
+test_relay_tells_of_spools(void **state)
+{
+	struct nodes *all = *state;
+	struct node *secretariat = nodes_get(all, "secretariat"), *gb = nodes_get(all, "gb");
+	struct desk *so, *ke, *office;
+
+	node_start(secretariat);
+	node_start(gb);
+	office = desk_office(gb, "gb.ma");
+	nodes_until(office->ready);
+	desk_offer(office, &(struct parcel){ .id = 1, .addressee = "so.ma" }, 1);
+	nodes_until(office->slips == 1);
+	assert_string_equal(office->spools, "secretariat ");
+	so = desk_node(secretariat, "so");
+	nodes_until(strcmp(office->spools, "secretariat so ") == 0);
+	assert_string_equal(so->spools, "gb ");
+	ke = desk_node(secretariat, "ke");
+	nodes_until(ke->ready);
+	nodes_run(SECOND_MS);
+	assert_string_equal(ke->spools, "so "); /* it can ask gb itself */
+	assert_string_equal(so->spools, "gb ke ");
+}
+
+static void
+test_spool_is_believed_of_a_relay_only(void **state)
+{
+	static const char *const names[] = { "so", "secretariat", "gb", "ke", "xx" };
+	struct node *gb = nodes_get(*state, "gb");
+	struct desk *office, *ke;
+
+	node_start(gb);
+	office = desk_office(gb, "gb.ma");
+	ke = desk_node(gb, "ke");
+	nodes_until(office->ready && ke->ready);
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		Citex__Frame f = CITEX__FRAME__INIT;
+		Citex__Spool s = CITEX__SPOOL__INIT;
+		s.node = (char *)(uintptr_t)names[i];
+		s.incarnation = pb_of_bytes(bytes_str("12345678"));
+		f.body_case = CITEX__FRAME__BODY_SPOOL;
+		f.spool = &s;
+		desk_frame(ke, &f);
+	}
+	nodes_run(SECOND_MS);
+	assert_string_equal(office->spools, "ke ");
+	assert_false(ke->closed);
+}
+
 static void
 test_unknown_author_is_put_off_and_asked_about(void **state)
 {
@@ -975,6 +1052,9 @@ main(void)
 		TEST(test_wrong_stamp_is_refused_and_its_author_told),
 		TEST(test_what_is_not_for_us_is_refused),
 		TEST(test_one_id_for_two_envelopes_is_refused_with_an_alarm),
+		TEST(test_restored_node_calls_everybody_and_they_tell_their_offices),
+		TEST(test_relay_tells_of_spools),
+		TEST(test_spool_is_believed_of_a_relay_only),
 		TEST(test_unknown_author_is_put_off_and_asked_about),
 		TEST(test_lifetime_longer_than_anybody_may_is_put_off),
 		TEST(test_garbage_ends_its_sender_and_nobody_else),

@@ -371,10 +371,11 @@ static void
 test_session_every_state_with_every_frame(void **state)
 {
 	(void)state;
-	for (unsigned body = CITEX__FRAME__BODY_HELLO; body <= CITEX__FRAME__BODY_BYE; body++) {
-		/* An empty body of that kind: field number, length 0. */
-		uint8_t bytes[2] = { (uint8_t)(body << 3 | 2), 0 };
-		struct event ev = { .type = EVENT_FRAME, .bytes = BYTES_OF(bytes) };
+	for (unsigned body = CITEX__FRAME__BODY_HELLO; body <= CITEX__FRAME__BODY_SPOOL; body++) {
+		/* An empty body of that kind: field number (a varint), length 0. */
+		unsigned tag = body << 3 | 2;
+		uint8_t bytes[3] = { (uint8_t)(tag | (tag > 127 ? 128 : 0)), (uint8_t)(tag >> 7) };
+		struct event ev = { .type = EVENT_FRAME, .bytes = { bytes, tag > 127 ? 3 : 2 } };
 		struct pair p = { .now = { 1, 1 } };
 		enum err e;
 		side_init(&p.a, "ke", 0);
@@ -613,6 +614,32 @@ test_session_tells_of_another_directory(void **state)
 }
 
 static void
+test_session_spool_needs_a_name_and_an_incarnation(void **state)
+{
+	static const struct {
+		const char *node, *incarnation;
+		enum err expect;
+	} rows[] = { { "ke", "12345678", OK }, { "", "12345678", ERR_MALFORMED },
+		{ "k e", "12345678", ERR_MALFORMED }, { "ke", "1234567", ERR_MALFORMED },
+		{ "ke", "123456789", ERR_MALFORMED } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		Citex__Frame f = CITEX__FRAME__INIT;
+		Citex__Spool s = CITEX__SPOOL__INIT;
+		struct pair p;
+		pair_init(&p);
+		s.node = (char *)(uintptr_t)rows[i].node;
+		s.incarnation = pb_of_bytes(bytes_str(rows[i].incarnation));
+		f.body_case = CITEX__FRAME__BODY_SPOOL;
+		f.spool = &s;
+		assert_int_equal(inject(&p, &p.a, &f), rows[i].expect);
+		assert_true((find(&p.a, ACTION_SPOOL) != NULL) == (rows[i].expect == OK));
+		pair_release(&p);
+	}
+}
+
+static void
 test_session_unknown_version_is_refused(void **state)
 {
 	Citex__Frame f = CITEX__FRAME__INIT;
@@ -690,6 +717,7 @@ main(void)
 		cmocka_unit_test(test_session_chunks_are_bounded_and_matched),
 		cmocka_unit_test(test_session_lost_chunk_is_told),
 		cmocka_unit_test(test_session_tells_of_another_directory),
+		cmocka_unit_test(test_session_spool_needs_a_name_and_an_incarnation),
 		cmocka_unit_test(test_session_unknown_version_is_refused),
 		cmocka_unit_test(test_session_goodbye_says_why),
 		cmocka_unit_test(test_session_credit_can_shrink_and_grow),

@@ -287,14 +287,17 @@ test_incarnation_lasts_until_restored(void **state)
 	close_spool(w);
 	open_spool(w);
 	assert_memory_equal(was, spool_incarnation(w->spool), sizeof(was));
+	assert_false(spool_is_restored(w->spool));
 	assert_int_equal(store_mark_restored(w->store), OK);
 	close_spool(w);
 	open_spool(w);
 	assert_memory_not_equal(was, spool_incarnation(w->spool), sizeof(was));
+	assert_true(spool_is_restored(w->spool));
 	memcpy(was, spool_incarnation(w->spool), sizeof(was));
 	close_spool(w);
 	open_spool(w);
 	assert_memory_equal(was, spool_incarnation(w->spool), sizeof(was));
+	assert_true(spool_is_restored(w->spool)); /* until all have heard of it: peers.c */
 }
 
 static void
@@ -923,7 +926,7 @@ test_directory_split_and_peers_are_kept(void **state)
 	uint8_t digest[DIGEST_BYTES];
 	size_t count;
 	uint64_t frozen;
-	struct spool_peer peer = { .seen_ms = 7, .directory = 3 }, again;
+	struct spool_peer peer = { .seen_ms = 7, .directory = 3, .knows_us = true }, again;
 
 	assert_int_equal(spool_directory(w->spool, &head, &contents), ERR_NOT_FOUND);
 	assert_int_equal(run(w, directory_job, d), OK);
@@ -948,6 +951,11 @@ test_directory_split_and_peers_are_kept(void **state)
 	assert_int_equal(run(w, peer_job, &peer), OK);
 	assert_int_equal(spool_peer(w->spool, "gb", &again), OK);
 	assert_memory_equal(&peer, &again, sizeof(peer));
+	assert_int_equal(store_mark_restored(w->store), OK);
+	close_spool(w);
+	open_spool(w);
+	assert_int_equal(spool_peer(w->spool, "gb", &again), OK);
+	assert_false(again.knows_us);
 }
 
 /* --- each step fails once --- */
