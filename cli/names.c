@@ -8,7 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "cli/escape.h"
+#include "proto/escape.h"
 
 /* Bytes: leaves room for a number, and for file systems that encrypt names. */
 #define CLEAN_MAX 200

@@ -15,7 +15,7 @@
 #include <unistd.h>
 #include <wchar.h>
 
-#include "cli/escape.h"
+#include "proto/escape.h"
 #include "cli/words.h"
 #include "proto/desk.pb-c.h"
 

@@ -20,7 +20,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "daemon/address.h"
+#include "pki/cert.h"
+#include "proto/address.h"
 #include "proto/ids.h"
 #include "proto/limits.h"
 
@@ -138,29 +139,17 @@ take_program(const struct setting *s, const char *word, void *to)
 	return take_text(s, word, to);
 }
 
-/* 64 hexadecimal digits, in groups or not, either case; kept as cert_fingerprint() writes it. */
 static const char *
 take_fingerprint(const struct setting *s, const char *word, void *to)
 {
-	char digits[2 * DIGEST_BYTES + 1] = "";
-	CLEANUP(buffer_release) struct buffer text = { 0 };
-	uint8_t digest[DIGEST_BYTES];
-	size_t n = 0;
+	char text[80];
+	enum err e = fingerprint_parse(word, text);
 
 	(void)s;
-	for (; *word != '\0'; word++) {
-		if (*word == ' ' || *word == ':' || *word == '-')
-			continue;
-		if (n == 2 * DIGEST_BYTES)
-			return "has more than 64 hexadecimal digits";
-		digits[n++] = *word;
-	}
-	if (hex_decode(digits, digest, sizeof(digest)) != OK)
-		return "is not 64 hexadecimal digits";
-	hex_encode(BYTES_OF(digest), digits);
-	for (size_t i = 0; i < 2 * DIGEST_BYTES; i += 4)
-		buffer_printf(&text, "%s%.4s", i > 0 ? " " : "", digits + i);
-	*(char **)to = xstrdup(buffer_text(&text));
+	if (e != OK)
+		return e == ERR_TOO_LARGE ? "has more than 64 hexadecimal digits"
+					  : "is not 64 hexadecimal digits";
+	*(char **)to = xstrdup(text);
 	return NULL;
 }
 

@@ -26,7 +26,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "daemon/address.h"
+#include "proto/address.h"
 
 #define READ_BYTES (16 * KIB)
 #define READS_MAX 4 /* in one event: no link may starve the others */

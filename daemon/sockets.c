@@ -11,7 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "daemon/address.h"
+#include "proto/address.h"
 
 #define BACKLOG 512 /* the kernel cuts it to its own limit */
 

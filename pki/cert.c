@@ -397,21 +397,48 @@ cert_until_ms(const struct cert *c)
 	return c->until_ms;
 }
 
-void
-cert_fingerprint(const struct cert *c, char *out)
+static void
+print_fingerprint(const uint8_t digest[DIGEST_BYTES], char *out)
 {
-	uint8_t digest[DIGEST_BYTES];
 	char hex[2 * DIGEST_BYTES + 1];
 	size_t len = 0;
 
-	sha256(c->der, digest);
-	hex_encode(BYTES_OF(digest), hex);
+	hex_encode((struct bytes){ digest, DIGEST_BYTES }, hex);
 	for (size_t i = 0; hex[i] != '\0'; i++) {
 		if (i > 0 && i % 4 == 0)
 			out[len++] = ' ';
 		out[len++] = hex[i];
 	}
 	out[len] = '\0';
+}
+
+void
+cert_fingerprint(const struct cert *c, char *out)
+{
+	uint8_t digest[DIGEST_BYTES];
+
+	sha256(c->der, digest);
+	print_fingerprint(digest, out);
+}
+
+enum err
+fingerprint_parse(const char *text, char *out)
+{
+	char digits[2 * DIGEST_BYTES + 1] = "";
+	uint8_t digest[DIGEST_BYTES];
+	size_t n = 0;
+
+	for (; *text != '\0'; text++) {
+		if (*text == ' ' || *text == ':' || *text == '-')
+			continue;
+		if (n == 2 * DIGEST_BYTES)
+			return ERR_TOO_LARGE;
+		digits[n++] = *text;
+	}
+	if (hex_decode(digits, digest, sizeof(digest)) != OK)
+		return ERR_VALUE;
+	print_fingerprint(digest, out);
+	return OK;
 }
 
 /* --- judging --- */

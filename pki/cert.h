@@ -30,6 +30,9 @@ int64_t cert_until_ms(const struct cert *c);
 /* SHA-256 of the DER as 64 hexadecimal digits in groups of four, for people to compare. OUT has 80
  * bytes. */
 void cert_fingerprint(const struct cert *c, char *out);
+/* TEXT, as a person writes a fingerprint (64 hexadecimal digits, in groups or not, either case), to
+ * OUT (80 bytes) as cert_fingerprint() does. ERR_TOO_LARGE: more digits; ERR_VALUE. */
+enum err fingerprint_parse(const char *text, char *out) MUST_CHECK;
 
 /* Does C, for USE, end at CA, bear a name of CA's Party, and hold at AT_MS (ms since 1970)? OK,
  * ERR_CERTIFICATE (chain, use), ERR_IDENTITY (a name of another Party), ERR_EXPIRED, ERR_NOT_YET.

@@ -321,6 +321,22 @@ take_node(struct directory *d, const Citex__Party *party, const struct party *ow
 	    : verify_card(s, n->receipts, n->receipts_count, NODE_CARD_LABEL, card->node, why);
 }
 
+enum err
+directory_check_card(const Citex__SignedCard *s, bool is_node, const char *party,
+    struct cert *const *cas, size_t count, char *why)
+{
+	struct directory *d = xalloc(sizeof(*d)); /* of this card alone */
+	struct party own = { .cas = (struct cert **)(uintptr_t)cas, .ca_count = count };
+	Citex__Party of = CITEX__PARTY__INIT;
+	enum err e;
+
+	d->refs = 1;
+	of.code = (char *)(uintptr_t)party;
+	e = is_node ? take_node(d, &of, &own, s, why) : take_authority(d, &of, &own, s, why);
+	directory_free(d);
+	return e;
+}
+
 /* --- Parties --- */
 
 static const struct party *
@@ -385,6 +401,9 @@ take_one_ca(const Citex__Party *p, size_t i, struct cert **out, char *why)
 		e = ERR_IDENTITY;
 	if (e == OK)
 		e = cert_check_chain(*out, *out, USE_CA);
+	/* one that holds no more is left out of the list */
+	if (e == OK && strcmp(p->cas[i]->state, "live") != 0)
+		e = ERR_REVOKED;
 	return e == OK ? OK : say(why, e, "the CA of %s: %s", p->code, err_words(e));
 }
 
@@ -518,7 +537,7 @@ list_keys(struct directory *d, const struct directory_key *keys, size_t count, c
 		    (struct listed){ cert_key_id(keys[i].cert), &keys[i], owner, use };
 }
 
-/* Names and keys stand once; each authority's node exists, and serves it. */
+/* Names and keys stand once. */
 static enum err
 check_whole(struct directory *d, char *why)
 {

@@ -58,11 +58,15 @@ struct directory_trust {
  * fingerprint is TRUST's pin, when PREVIOUS is NULL), digest and length of the
  * contents, each Party's CA (a changed CA needs the voucher of the old one, or to be confirmed in
  * TRUST, and is `held' else), each card's signature and certificates, names of its own Party only,
- * no name twice, roles known, nodes exist. ERR_DIRECTORY, ERR_SIGNATURE, ERR_CERTIFICATE,
+ * no name twice, roles known, each CA live. ERR_DIRECTORY, ERR_SIGNATURE, ERR_CERTIFICATE,
  * ERR_IDENTITY, ERR_MALFORMED; WHY (200 bytes) says what in words. */
 enum err directory_build(const struct directory *previous, const struct directory_trust *trust,
     const Citex__SignedHead *head, struct bytes contents, struct directory **out, char *why)
     MUST_CHECK;
+/* Judge a card by itself, as directory_build() does: PARTY's, by its CAS. Errors and WHY as above.
+ */
+enum err directory_check_card(const Citex__SignedCard *s, bool is_node, const char *party,
+    struct cert *const *cas, size_t count, char *why) MUST_CHECK;
 /* What a store keeps of D beside its head: the contents, and behind them the CAs that spoke for
  * each Party, also for one that is held or stands there no more. A restart without these would take
  * a changed CA for a new one. Appended to OUT. */

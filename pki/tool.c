@@ -11,9 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <termios.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <openssl/err.h>
+#include <openssl/ui.h>
 
 #include "config.h"
 #include "pki/files.h"
@@ -35,7 +37,8 @@ static const struct {
 	[OPTION_FOCAL_POINT] = { "focal-point", required_argument,
 	    "'NAME <MAIL>': whom to ask (several times)" },
 	[OPTION_ADDRESS] = { "address", required_argument,
-	    "HOST:PORT where it listens (several times; none: it only dials)" },
+	    "ADDRESS:PORT where it listens, as 192.0.2.1:4711 (several times; none: it only "
+	    "dials)" },
 	[OPTION_VIA] = { "via", required_argument, "NODE that relays for it (several times)" },
 	[OPTION_SERVES] = { "serves", required_argument,
 	    "AUTHORITY that it serves (several times)" },
@@ -78,7 +81,7 @@ static const struct command {
 	    BIT(FLAG_NODE) | BIT(OPTION_OUTPUT) | SECRET, 2, 2, tool_card },
 	{ NULL, "renew", "DIR NAME", "make a new key beside the old one",
 	    BIT(FLAG_NODE) | BIT(OPTION_USE) | BIT(OPTION_DAYS) | SECRET, 2, 2, tool_renew },
-	{ NULL, "revoke", "DIR NAME", "revoke the newest key for a use and make another",
+	{ NULL, "revoke", "DIR NAME", "revoke all keys for a use and make another",
 	    BIT(FLAG_NODE) | BIT(OPTION_USE) | BIT(OPTION_REASON) | BIT(OPTION_DAYS) | SECRET, 2, 2,
 	    tool_revoke },
 	{ NULL, "voucher", "OLD-DIR NEW-CA", "let a Party's CA vouch for its next one",
@@ -90,14 +93,16 @@ static const struct command {
 	    tool_directory_admit },
 	{ "directory", "add", "DIR CARD...", "take up cards", 0, 2, TOOL_VALUES_MAX,
 	    tool_directory_add },
+	{ "directory", "remove", "DIR [NAME]", "take out a card, or with --party a whole Party",
+	    BIT(OPTION_PARTY) | BIT(FLAG_NODE), 1, 2, tool_directory_remove },
 	{ "directory", "publish", "DIR", "sign and write the next number",
 	    BIT(OPTION_OUTPUT) | BIT(OPTION_FRESH_DAYS) | SECRET, 1, 1, tool_directory_publish },
 	{ "directory", "show", "FILE", "print what a directory says", BIT(OPTION_JSON), 1, 1,
 	    tool_directory_show },
 	{ "directory", "verify", "FILE", "check all signatures of a directory", BIT(OPTION_PIN), 1,
 	    1, tool_directory_verify },
-	{ "directory", "install", "FILE", "put a directory where citexd finds it",
-	    BIT(OPTION_INTO) | BIT(OPTION_PIN), 1, 1, tool_directory_install },
+	{ "directory", "install", "FILE...", "put a directory where citexd finds it",
+	    BIT(OPTION_INTO) | BIT(OPTION_PIN), 1, TOOL_VALUES_MAX, tool_directory_install },
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(*commands))
 
@@ -138,41 +143,36 @@ tool_folder(const char *path)
 
 /* --- passphrases --- */
 
+/* OpenSSL's own: it gives the echo back also when a signal ends the question. */
 static enum err
-ask(const char *prompt, struct secret *out)
+ask(bool twice, struct secret *out)
 {
-	struct termios was, quiet;
+	CLEANUP(secret_release) struct secret again = { 0 };
 	int fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
 	enum err e;
+	int got;
 
-	if (fd < 0 || tcgetattr(fd, &was) != 0) {
-		if (fd >= 0)
-			close(fd);
+	if (fd < 0)
 		return tool_fail(ERR_USAGE,
 		    "there is no terminal to ask for the passphrase: give --passphrase-file");
-	}
-	quiet = was;
-	quiet.c_lflag &= ~(tcflag_t)ECHO;
-	(void)!write(fd, prompt, strlen(prompt));
-	tcsetattr(fd, TCSAFLUSH, &quiet);
-	/* in canonical mode one read is one line */
-	e = secret_init(out, PASSPHRASE_MAX_BYTES);
-	if (e == OK) {
-		ssize_t n = read(fd, out->at, out->len);
-		out->len = n > 0 ? (size_t)n - (out->at[n - 1] == '\n' ? 1 : 0) : 0;
-	}
-	tcsetattr(fd, TCSAFLUSH, &was);
-	(void)!write(fd, "\n", 1);
 	close(fd);
-	return e;
+	e = secret_init(out, PASSPHRASE_MAX_BYTES + 1);
+	if (e == OK)
+		e = secret_init(&again, PASSPHRASE_MAX_BYTES + 1);
+	if (e != OK)
+		return e;
+	got = UI_UTIL_read_pw(
+	    (char *)out->at, (char *)again.at, (int)out->len, "Passphrase: ", twice ? 1 : 0);
+	ERR_clear_error();
+	out->len = got == 0 ? strlen((char *)out->at) : 0;
+	return got == 0 ? OK : tool_fail(ERR_VALUE, "no passphrase was given");
 }
 
 enum err
 tool_passphrase(const struct tool_args *a, bool is_new, struct secret *out)
 {
 	const char *file = tool_value(a, OPTION_PASSPHRASE_FILE);
-	CLEANUP(secret_release) struct secret again = { 0 };
-	enum err e = file != NULL ? secret_read_file(file, out) : ask("Passphrase: ", out);
+	enum err e = file != NULL ? secret_read_file(file, out) : ask(is_new, out);
 
 	if (e == ERR_DENIED)
 		return tool_fail(e, "%s: others can read it; chmod 0400 it", file);
@@ -180,12 +180,7 @@ tool_passphrase(const struct tool_args *a, bool is_new, struct secret *out)
 		return file == NULL ? e : tool_fail(e, "%s: %s", file, err_words(e));
 	if (out->len == 0)
 		return tool_fail(ERR_VALUE, "the passphrase is empty");
-	if (file != NULL || !is_new)
-		return OK;
-	e = ask("Once more:  ", &again);
-	if (e == OK && !bytes_equal_secret(secret_bytes(out), secret_bytes(&again)))
-		e = tool_fail(ERR_VALUE, "the two are not the same");
-	return e;
+	return OK;
 }
 
 /* --- keys --- */

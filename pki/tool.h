@@ -65,7 +65,7 @@ enum err tool_parse_card(struct bytes text, bool *is_node, struct buffer *signed
 typedef enum err tool_run(const struct tool_args *a);
 tool_run tool_party_init, tool_authority, tool_node, tool_card, tool_renew, tool_revoke,
     tool_voucher;
-tool_run tool_directory_init, tool_directory_admit, tool_directory_add, tool_directory_publish,
-    tool_directory_show, tool_directory_verify, tool_directory_install;
+tool_run tool_directory_init, tool_directory_admit, tool_directory_add, tool_directory_remove,
+    tool_directory_publish, tool_directory_show, tool_directory_verify, tool_directory_install;
 
 #endif

@@ -16,6 +16,7 @@
 #include "pki/ossl.h"
 #include "pki/tool.h"
 #include "proto/decode.h"
+#include "proto/escape.h"
 #include "proto/ids.h"
 #include "proto/json.h"
 
@@ -114,14 +115,35 @@ add_ca(const struct tool_args *a, const char *folder, const struct cert *ca)
 	return e == OK ? cert_save_pem(ca, path) : e;
 }
 
+/* What is said of a Party: NAME, or the one it had, or its code. */
+static enum err
+save_name(const char *folder, const char *party, const char *name)
+{
+	char path[TOOL_PATH_BYTES];
+	json_t *was, *about;
+	enum err e = OK;
+
+	(void)tool_path(path, folder, "about.json", NULL);
+	was = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
+	if (name == NULL)
+		name = json_string_value(json_object_get(was, "name"));
+	about = json_pack("{s:s, s:s}", "party", party, "name", name != NULL ? name : party);
+	if (about == NULL)
+		e = tool_fail(ERR_VALUE, "--name is no UTF-8 text");
+	else if (json_dump_file(about, path, JSON_INDENT(1)) != 0)
+		e = tool_fail(ERR_IO, "%s: %s", path, strerror(errno));
+	json_decref(was);
+	json_decref(about);
+	return e;
+}
+
 enum err
 tool_directory_admit(const struct tool_args *a)
 {
 	const char *party = tool_value(a, OPTION_PARTY), *name = tool_value(a, OPTION_NAME),
 		   *file = tool_value(a, OPTION_CA);
 	CLEANUP(cert_drop) struct cert *ca = NULL;
-	char folder[TOOL_PATH_BYTES], path[TOOL_PATH_BYTES], fingerprint[80];
-	json_t *about;
+	char folder[TOOL_PATH_BYTES], fingerprint[80];
 	enum err e;
 
 	if (party == NULL || file == NULL || !node_is_valid(party))
@@ -134,16 +156,14 @@ tool_directory_admit(const struct tool_args *a)
 		e = tool_folder(tool_path(folder, a->words[0], "parties", party));
 	if (e == OK)
 		e = add_ca(a, folder, ca);
+	if (e == OK)
+		e = save_name(folder, party, name);
 	if (e != OK)
 		return e;
-	about = json_pack("{s:s, s:s}", "party", party, "name", name != NULL ? name : party);
-	if (json_dump_file(about, tool_path(path, folder, "about.json", NULL), JSON_INDENT(1)) != 0)
-		e = tool_fail(ERR_IO, "%s: %s", path, strerror(errno));
-	json_decref(about);
 	cert_fingerprint(ca, fingerprint);
 	printf("admitted %s, fingerprint %s\nCompare it with what the Party says by telephone.\n",
 	    party, fingerprint);
-	return e;
+	return OK;
 }
 
 /* --- cards --- */
@@ -187,6 +207,32 @@ read_card(struct bytes signed_card, bool is_node, char *name, char *party, uint6
 	return e;
 }
 
+/* By the CAs that were admitted: what is false does not even replace what is good. */
+static enum err
+judge_card(const char *folder, const char *party, struct bytes card, bool is_node, const char *file)
+{
+	struct cert *cas[CAS_MAX] = { NULL };
+	ProtobufCMessage *s = NULL;
+	char path[TOOL_PATH_BYTES], why[200] = "";
+	size_t count = (size_t)count_cas(folder), n;
+	enum err e = proto_unpack(&citex__signed_card__descriptor, card, &s);
+
+	for (n = 0; e == OK && n < count; n++) {
+		ca_path(path, folder, (int)n + 1, "pem");
+		e = tool_load_cert(path, &cas[n]);
+	}
+	if (e == OK) {
+		e = directory_check_card(
+		    (const Citex__SignedCard *)s, is_node, party, cas, count, why);
+		if (e != OK)
+			e = tool_fail(e, "%s is refused: %s", file, why);
+	}
+	for (size_t i = 0; i < n; i++)
+		cert_free(cas[i]);
+	proto_free(s);
+	return e;
+}
+
 static enum err
 add_card(const char *dir, const char *file)
 {
@@ -208,6 +254,9 @@ add_card(const char *dir, const char *file)
 	if (access(folder, F_OK) != 0)
 		return tool_fail(ERR_NOT_FOUND,
 		    "%s is not admitted: citex-pki directory admit --party %s", party, party);
+	e = judge_card(folder, party, buffer_bytes(&card), is_node, file);
+	if (e != OK)
+		return e;
 	(void)snprintf(leaf, sizeof(leaf), "%s.%s", name, is_node ? "node" : "card");
 	(void)tool_path(path, folder, leaf, NULL);
 	if (file_read(path, MIB, &old) == OK &&
@@ -229,10 +278,89 @@ tool_directory_add(const struct tool_args *a)
 	return e;
 }
 
+/* --- taking out --- */
+
+static int
+is_no_dot(const struct dirent *d)
+{
+	return d->d_name[0] != '.';
+}
+
+/* All of a Party's folder; its CA is admitted anew, with whatever cards, afterwards. */
+static enum err
+remove_party(const char *folder, const char *party)
+{
+	struct dirent **names = NULL;
+	int n = scandir(folder, &names, is_no_dot, NULL);
+	enum err e = n >= 0 ? OK : tool_fail(ERR_NOT_FOUND, "%s is not admitted", party);
+
+	for (int i = 0; i < n; i++) {
+		char path[TOOL_PATH_BYTES];
+		if (e == OK && unlink(tool_path(path, folder, names[i]->d_name, NULL)) != 0)
+			e = tool_fail(ERR_IO, "%s: %s", path, strerror(errno));
+		free(names[i]);
+	}
+	free(names);
+	if (e == OK && rmdir(folder) != 0)
+		e = tool_fail(ERR_IO, "%s: %s", folder, strerror(errno));
+	return e;
+}
+
+/* A node's Party is not in its name. */
+static enum err
+remove_card(const char *parties, const char *name, bool is_node)
+{
+	struct dirent **names = NULL;
+	int n = scandir(parties, &names, is_no_dot, NULL);
+	char leaf[AUTHORITY_MAX_BYTES + 16];
+	bool found = false;
+	enum err e = OK;
+
+	(void)snprintf(
+	    leaf, sizeof(leaf), "%.*s.%s", AUTHORITY_MAX_BYTES, name, is_node ? "node" : "card");
+	for (int i = 0; i < n; i++) {
+		char path[TOOL_PATH_BYTES];
+		(void)tool_path(path, parties, names[i]->d_name, leaf);
+		if (e == OK && unlink(path) == 0)
+			found = true;
+		else if (e == OK && errno != ENOENT)
+			e = tool_fail(ERR_IO, "%s: %s", path, strerror(errno));
+		free(names[i]);
+	}
+	free(names);
+	if (e == OK && !found)
+		e = tool_fail(ERR_NOT_FOUND, "there is no card of %s %s",
+		    is_node ? "node" : "authority", name);
+	return e;
+}
+
+enum err
+tool_directory_remove(const struct tool_args *a)
+{
+	const char *party = tool_value(a, OPTION_PARTY),
+		   *name = a->word_count > 1 ? a->words[1] : NULL;
+	const bool is_node = a->counts[FLAG_NODE] > 0;
+	char parties[TOOL_PATH_BYTES], folder[TOOL_PATH_BYTES];
+	enum err e;
+
+	if ((party == NULL) == (name == NULL) || (is_node && name == NULL))
+		return tool_fail(
+		    ERR_USAGE, "name an authority, a node with --node, or a Party with --party");
+	if (!(party != NULL || is_node ? node_is_valid(party != NULL ? party : name)
+				       : authority_is_valid(name)))
+		return tool_fail(ERR_VALUE, "`%s' is no such name", party != NULL ? party : name);
+	(void)tool_path(parties, a->words[0], "parties", NULL);
+	e = party != NULL ? remove_party(tool_path(folder, parties, party, NULL), party)
+			  : remove_card(parties, name, is_node);
+	if (e == OK)
+		printf("%s is out of the next directory\n", party != NULL ? party : name);
+	return e;
+}
+
 /* --- publishing --- */
 
 static Citex__Key *
-key_of_cert(const struct cert *c, bool live)
+key_of_cert(const struct cert *c)
 {
 	Citex__Key *k = xalloc(sizeof(*k));
 
@@ -241,7 +369,6 @@ key_of_cert(const struct cert *c, bool live)
 	k->certificate.len = cert_der(c).len;
 	k->from = (uint64_t)cert_from_ms(c);
 	k->state = xstrdup("live");
-	(void)live;
 	return k;
 }
 
@@ -261,7 +388,7 @@ load_cas(const char *folder, Citex__Party *p)
 		e = tool_load_cert(path, &c);
 		if (e != OK)
 			return e;
-		p->cas[p->n_cas++] = key_of_cert(c, i == n);
+		p->cas[p->n_cas++] = key_of_cert(c);
 		if (i == 1)
 			continue;
 		ca_path(path, folder, i, "voucher");
@@ -278,12 +405,6 @@ static int
 by_name(const struct dirent **a, const struct dirent **b)
 {
 	return strcmp((*a)->d_name, (*b)->d_name);
-}
-
-static int
-is_no_dot(const struct dirent *d)
-{
-	return d->d_name[0] != '.';
 }
 
 static bool
@@ -357,7 +478,7 @@ load_contents(
 	c->version = 1;
 	c->number = number;
 	c->publishers = xalloc_array(1, sizeof(*c->publishers));
-	c->publishers[c->n_publishers++] = key_of_cert(publisher, true);
+	c->publishers[c->n_publishers++] = key_of_cert(publisher);
 	c->parties = xalloc_array(n > 0 ? (size_t)n : 0, sizeof(*c->parties));
 	for (int i = 0; i < n; i++) {
 		if (e == OK) {
@@ -467,6 +588,40 @@ sign_head(const struct tool_args *a, const struct publisher *p, struct bytes con
 	    &citex__signed_head__descriptor, buffer_bytes(&packed), (ProtobufCMessage **)out);
 }
 
+static void
+warn_of_held(const struct directory *d)
+{
+	const struct cert *ca;
+	const char *party;
+	char fingerprint[80];
+
+	for (size_t i = 0; (party = directory_held_at(d, i, &ca)) != NULL; i++) {
+		cert_fingerprint(ca, fingerprint);
+		(void)!tool_fail(OK,
+		    "WARNING: %s has another CA, which the one before did not vouch for. Each node "
+		    "holds this Party until its administrator has asked it by telephone and "
+		    "confirmed the fingerprint %s (confirmed-ca in citexd.conf)",
+		    party, fingerprint);
+	}
+}
+
+/* Mail to an authority whose node nobody knows would wait until it expires. A node takes such a
+ * directory, for the missing one may be a Party's that it holds. */
+static enum err
+check_nodes(const struct directory *d)
+{
+	const struct directory_authority *x;
+
+	for (size_t i = 0; (x = directory_authority_at(d, i)) != NULL; i++) {
+		if (directory_node(d, x->node) == NULL)
+			return tool_fail(ERR_DIRECTORY,
+			    "nothing was published: %s is served by node %s, which has no card: "
+			    "citex-pki directory add its card, or remove %s",
+			    x->id, x->node, x->id);
+	}
+	return OK;
+}
+
 /* What would be refused by a node is not published. */
 static enum err
 check_and_save(const struct tool_args *a, const struct publisher *p, const Citex__SignedHead *head,
@@ -475,12 +630,18 @@ check_and_save(const struct tool_args *a, const struct publisher *p, const Citex
 	CLEANUP(directory_drop) struct directory *d = NULL;
 	CLEANUP(buffer_release) struct buffer file = { 0 };
 	const char *output = tool_value(a, OPTION_OUTPUT);
+	const struct cert *ca;
 	char why[200], path[TOOL_PATH_BYTES], published[TOOL_PATH_BYTES], name[32];
 	enum err e = directory_build(
 	    p->last, &(struct directory_trust){ .pin = p->pin }, head, contents, &d, why);
 
 	if (e != OK)
 		return tool_fail(e, "nothing was published: %s", why);
+	if (directory_held_at(d, 0, &ca) == NULL)
+		e = check_nodes(d);
+	if (e != OK)
+		return e;
+	warn_of_held(d);
 	directory_file_print(head, contents, &file);
 	(void)snprintf(name, sizeof(name), "%lu.citex", (unsigned long)directory_number(d));
 	(void)tool_path(path, tool_path(published, a->words[0], "published", NULL), name, NULL);
@@ -502,8 +663,9 @@ tool_directory_publish(const struct tool_args *a)
 	Citex__DirectoryContents *c = NULL;
 	Citex__SignedHead *head = NULL;
 	const char *text = tool_value(a, OPTION_FRESH_DAYS);
-	long fresh_days = text != NULL ? strtol(text, NULL, 10) : FRESH_DAYS;
-	enum err e = fresh_days < 1 || fresh_days > 3650
+	char *end = NULL;
+	long fresh_days = text != NULL ? strtol(text, &end, 10) : FRESH_DAYS;
+	enum err e = fresh_days < 1 || fresh_days > 3650 || (end != NULL && *end != '\0')
 	    ? tool_fail(ERR_VALUE, "--fresh-days takes 1 to 3650")
 	    : load_publisher(a, &p);
 
@@ -560,6 +722,126 @@ build_file(const char *path, const struct directory *previous, const char *pin, 
 	return e;
 }
 
+/* Names come from cards: nothing in them may drive the terminal. ROOM holds what is given back. */
+static const char *
+harmless(const char *name, struct buffer *room)
+{
+	room->len = 0;
+	escape_append(bytes_str(name), ESCAPE_LINE, false, room);
+	return buffer_text(room);
+}
+
+/* Each Party with the fingerprints of its CAs, the live one last. */
+static json_t *
+parties_of(const struct directory *d)
+{
+	Citex__DirectoryContents *c = NULL;
+	json_t *list = json_array();
+
+	if (proto_unpack(&citex__directory_contents__descriptor, directory_contents(d),
+		(ProtobufCMessage **)&c) != OK)
+		return list;
+	for (size_t i = 0; i < c->n_parties; i++) {
+		const Citex__Party *p = c->parties[i];
+		json_t *cas = json_array();
+		for (size_t k = 0; k < p->n_cas; k++) {
+			CLEANUP(cert_drop) struct cert *ca = NULL;
+			char fingerprint[80];
+			if (cert_parse(bytes_of_pb(p->cas[k]->certificate), &ca) != OK)
+				continue;
+			cert_fingerprint(ca, fingerprint);
+			json_array_append_new(cas, json_string(fingerprint));
+		}
+		json_array_append_new(list,
+		    json_pack("{s:s, s:s, s:o}", "party", p->code, "name", p->name, "cas", cas));
+	}
+	proto_free(&c->base);
+	return list;
+}
+
+static json_t *
+keys_of(const struct directory_key *keys, size_t count)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < count; i++) {
+		char fingerprint[80], until[TIME_TEXT_BYTES] = "";
+		cert_fingerprint(keys[i].cert, fingerprint);
+		if (keys[i].until_ms != 0)
+			time_print(keys[i].until_ms, until);
+		json_array_append_new(list,
+		    json_pack("{s:s, s:s, s:s}", "fingerprint", fingerprint, "state",
+			keys[i].revoked             ? "revoked"
+			    : keys[i].until_ms != 0 ? "retired"
+						    : "live",
+			"until", until));
+	}
+	return list;
+}
+
+static json_t *
+words_of(const char *const *words, size_t count)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < count; i++)
+		json_array_append_new(list, json_string(words[i]));
+	return list;
+}
+
+static json_t *
+json_of(const struct directory *d, const char *date, const char *until)
+{
+	const struct directory_authority *x;
+	const struct directory_node *n;
+	json_t *authorities = json_array(), *nodes = json_array();
+
+	for (size_t i = 0; (x = directory_authority_at(d, i)) != NULL; i++)
+		json_array_append_new(authorities,
+		    json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "authority", x->id, "name", x->name,
+			"party", x->party, "node", x->node, "signing",
+			keys_of(x->signing, x->signing_count), "sealing",
+			keys_of(x->sealing, x->sealing_count)));
+	for (size_t i = 0; (n = directory_node_at(d, i)) != NULL; i++)
+		json_array_append_new(nodes,
+		    json_pack("{s:s, s:s, s:o, s:o, s:o, s:o}", "node", n->id, "party", n->party,
+			"addresses", words_of(n->addresses, n->address_count), "via",
+			words_of(n->via, n->via_count), "tls", keys_of(n->tls, n->tls_count),
+			"receipts", keys_of(n->receipts, n->receipts_count)));
+	return json_pack("{s:I, s:s, s:s, s:o, s:o, s:o}", "number",
+	    (json_int_t)directory_number(d), "date", date, "fresh_until", until, "parties",
+	    parties_of(d), "authorities", authorities, "nodes", nodes);
+}
+
+static void
+print_directory(const struct directory *d, const char *date, const char *until)
+{
+	const struct directory_authority *x;
+	const struct directory_node *n;
+	json_t *parties = parties_of(d), *p, *ca;
+	CLEANUP(buffer_release) struct buffer room = { 0 };
+	size_t i, k;
+
+	printf("directory %lu of %s, fresh until %s\n", (unsigned long)directory_number(d), date,
+	    until);
+	json_array_foreach(parties, i, p)
+	{
+		printf("Party %s, %s\n", json_string_value(json_object_get(p, "party")),
+		    harmless(json_string_value(json_object_get(p, "name")), &room));
+		json_array_foreach(json_object_get(p, "cas"), k, ca)
+		    printf("  CA %s\n", json_string_value(ca));
+	}
+	json_decref(parties);
+	for (i = 0; (x = directory_authority_at(d, i)) != NULL; i++)
+		printf("  %-24s %-16s %s\n", x->id, x->node, harmless(x->name, &room));
+	for (i = 0; (n = directory_node_at(d, i)) != NULL; i++)
+		printf("  node %-19s %-16s %s\n", n->id, n->party,
+		    harmless(n->address_count > 0 ? n->addresses[0]
+			    : n->via_count > 0    ? "behind a relay"
+						  : "",
+			&room));
+}
+
 enum err
 tool_directory_show(const struct tool_args *a)
 {
@@ -567,31 +849,34 @@ tool_directory_show(const struct tool_args *a)
 	CLEANUP(directory_drop) struct directory *d = NULL;
 	char date[TIME_TEXT_BYTES], until[TIME_TEXT_BYTES];
 	enum err e = build_file(a->words[0], NULL, NULL, &file, &d);
-	const struct directory_authority *x;
+	json_t *all;
 
 	if (e != OK)
 		return e;
 	time_print((int64_t)directory_head(d)->date, date);
 	time_print((int64_t)directory_head(d)->fresh_until, until);
-	if (a->counts[OPTION_JSON] > 0) {
-		json_t *list = json_array();
-		for (size_t i = 0; (x = directory_authority_at(d, i)) != NULL; i++)
-			json_array_append_new(list,
-			    json_pack("{s:s, s:s, s:s, s:s}", "authority", x->id, "name", x->name,
-				"party", x->party, "node", x->node));
-		json_t *all =
-		    json_pack("{s:I, s:s, s:s, s:o}", "number", (json_int_t)directory_number(d),
-			"date", date, "fresh_until", until, "authorities", list);
-		json_dumpf(all, stdout, JSON_INDENT(1));
-		putchar('\n');
-		json_decref(all);
+	if (a->counts[OPTION_JSON] == 0) {
+		print_directory(d, date, until);
 		return OK;
 	}
-	printf("directory %lu of %s, fresh until %s\n", (unsigned long)directory_number(d), date,
-	    until);
-	for (size_t i = 0; (x = directory_authority_at(d, i)) != NULL; i++)
-		printf("  %-24s %-16s %s\n", x->id, x->node, x->name);
+	all = json_of(d, date, until);
+	if (all == NULL)
+		return tool_fail(ERR_MALFORMED, "a name in it is no text");
+	json_dumpf(all, stdout, JSON_INDENT(1));
+	putchar('\n');
+	json_decref(all);
 	return OK;
+}
+
+/* What --pin gives, as cert_fingerprint() writes it; PIN (80 bytes) stays when it is not given. */
+static enum err
+take_pin(const struct tool_args *a, char *pin)
+{
+	const char *text = tool_value(a, OPTION_PIN);
+
+	if (text == NULL || fingerprint_parse(text, pin) == OK)
+		return OK;
+	return tool_fail(ERR_VALUE, "--pin: `%s' is not 64 hexadecimal digits", text);
 }
 
 enum err
@@ -599,13 +884,15 @@ tool_directory_verify(const struct tool_args *a)
 {
 	CLEANUP(buffer_release) struct buffer file = { 0 };
 	CLEANUP(directory_drop) struct directory *d = NULL;
-	const char *pin = tool_value(a, OPTION_PIN);
-	enum err e = build_file(a->words[0], NULL, pin, &file, &d);
+	char pin[80] = "";
+	enum err e = take_pin(a, pin);
 
+	if (e == OK)
+		e = build_file(a->words[0], NULL, pin[0] != '\0' ? pin : NULL, &file, &d);
 	if (e != OK)
 		return e;
 	printf("directory %lu is good%s\n", (unsigned long)directory_number(d),
-	    pin != NULL ? "" : ", by a key that it names itself; --pin compares that key");
+	    pin[0] != '\0' ? "" : ", by a key that it names itself; --pin compares that key");
 	return OK;
 }
 
@@ -618,53 +905,96 @@ load_installed(const char *path, struct directory **out)
 	return access(path, F_OK) != 0 ? OK : build_file(path, NULL, NULL, &file, out);
 }
 
+/* It must go on from the one that is installed, head by head: over a gap nobody sees whether it is
+ * the same history. */
 static enum err
-check_newer(const struct directory *is, const struct directory *next)
+check_follows(const struct directory *is, const struct directory *next)
 {
-	if (directory_number(next) < directory_number(is))
-		return tool_fail(ERR_DIRECTORY,
-		    "directory %lu is installed: nobody goes back to %lu",
-		    (unsigned long)directory_number(is), (unsigned long)directory_number(next));
-	if (directory_number(next) == directory_number(is) &&
-	    memcmp(directory_head_digest(next), directory_head_digest(is), DIGEST_BYTES) != 0)
-		return tool_fail(ERR_SPLIT_VIEW,
-		    "another directory %lu is installed: the publisher has signed two; keep both "
-		    "files and tell the Secretariat",
-		    (unsigned long)directory_number(is));
-	if (directory_number(next) == directory_number(is) + 1 &&
-	    !bytes_equal(bytes_of_pb(directory_head(next)->previous),
-		(struct bytes){ directory_head_digest(is), DIGEST_BYTES }))
-		return tool_fail(ERR_SPLIT_VIEW,
-		    "it does not follow the directory that is installed; keep both files and tell "
-		    "the Secretariat");
+	Citex__DirectoryHeads heads = CITEX__DIRECTORY_HEADS__INIT;
+	Citex__SignedHead *one[1] = { (Citex__SignedHead *)(uintptr_t)directory_signed_head(next) };
+	unsigned long number = (unsigned long)directory_number(next),
+		      have = (unsigned long)directory_number(is);
+	const Citex__SignedHead *newest;
+	enum err e;
+
+	if (number == have &&
+	    memcmp(directory_head_digest(next), directory_head_digest(is), DIGEST_BYTES) == 0)
+		return OK;
+	heads.heads = one;
+	heads.n_heads = 1;
+	e = directory_check_heads(is, &heads, &newest);
+	if (e == ERR_SPLIT_VIEW)
+		return tool_fail(e,
+		    "it does not fit directory %lu, which is installed: the publisher has signed "
+		    "two histories. Keep both files and tell the Secretariat. When it has said, by "
+		    "telephone, which one holds: take the installed file away and install that one",
+		    have);
+	if (e == ERR_DIRECTORY && number < have)
+		return tool_fail(
+		    e, "directory %lu is installed: nobody goes back to %lu", have, number);
+	if (e == ERR_DIRECTORY)
+		return tool_fail(e,
+		    "directory %lu is installed, and %lu is not the next: give the files between "
+		    "too, in order. A running citexd fetches them by itself from the other nodes",
+		    have, number);
+	return e == OK ? OK
+		       : tool_fail(e, "directory %lu is not signed by the publisher of %lu: %s",
+			     number, have, err_words(e));
+}
+
+/* Judge FILE by the pin and by *IS, and put it in the place of *IS. */
+static enum err
+follow(const char *path, const char *pin, struct buffer *file, struct directory **is)
+{
+	CLEANUP(directory_drop) struct directory *pinned = NULL;
+	struct directory *next = NULL;
+	enum err e;
+
+	file->len = 0;
+	e = build_file(path, NULL, pin, file, &pinned);
+	if (e != OK)
+		return e;
+	if (*is == NULL) {
+		*is = directory_ref(pinned);
+		return OK;
+	}
+	e = check_follows(*is, pinned);
+	file->len = 0;
+	if (e == OK)
+		e = build_file(path, *is, NULL, file, &next);
+	if (e != OK)
+		return e;
+	directory_free(*is);
+	*is = next;
 	return OK;
 }
 
 enum err
 tool_directory_install(const struct tool_args *a)
 {
-	const char *into = tool_value(a, OPTION_INTO), *pin = tool_value(a, OPTION_PIN);
+	const char *into = tool_value(a, OPTION_INTO);
 	CLEANUP(buffer_release) struct buffer file = { 0 };
-	CLEANUP(directory_drop) struct directory *next = NULL, *is = NULL;
-	char path[TOOL_PATH_BYTES];
-	enum err e;
+	CLEANUP(directory_drop) struct directory *is = NULL;
+	char path[TOOL_PATH_BYTES], pin[80] = "";
+	enum err e = take_pin(a, pin);
 
-	if (into == NULL || pin == NULL)
+	if (e == OK && (into == NULL || pin[0] == '\0'))
 		return tool_fail(ERR_USAGE,
 		    "give --into DIR (the node's state folder) and --pin FINGERPRINT (of the "
 		    "publisher)");
-	e = load_installed(tool_path(path, into, DIRECTORY_FILE_NAME, NULL), &is);
 	if (e == OK)
-		e = build_file(a->words[0], is, is == NULL ? pin : NULL, &file, &next);
-	if (e == OK && is != NULL)
-		e = check_newer(is, next);
+		e = load_installed(tool_path(path, into, DIRECTORY_FILE_NAME, NULL), &is);
+	for (size_t i = 0; e == OK && i < a->word_count; i++)
+		e = follow(a->words[i], pin, &file, &is);
 	if (e == OK) {
 		e = file_replace(path, buffer_bytes(&file), 0644);
 		if (e != OK)
 			e = tool_fail(e, "%s: %s", path, strerror(errno));
 	}
-	if (e == OK)
-		printf("directory %lu is installed; a running citexd takes it up on SIGHUP\n",
-		    (unsigned long)directory_number(next));
-	return e;
+	if (e != OK)
+		return e;
+	warn_of_held(is);
+	printf("directory %lu is installed; a running citexd takes it up on SIGHUP\n",
+	    (unsigned long)directory_number(is));
+	return OK;
 }

@@ -15,6 +15,7 @@
 #include "pki/directory.h"
 #include "pki/files.h"
 #include "pki/tool.h"
+#include "proto/address.h"
 #include "proto/decode.h"
 #include "proto/ids.h"
 #include "proto/kind.h"
@@ -146,6 +147,22 @@ static const struct {
 	{ "receipts", USE_RECEIPTS, true },
 };
 
+/* A pair of a member that is not finished yet: what an interrupted command left is kept when it is
+ * whole, and made again when not. */
+static enum err
+make_first_pair(const char *stem, const struct cert_request *r, const struct ca *ca)
+{
+	char key[TOOL_PATH_BYTES + 8], pem[TOOL_PATH_BYTES + 8];
+
+	(void)snprintf(key, sizeof(key), "%s.key", stem);
+	(void)snprintf(pem, sizeof(pem), "%s.pem", stem);
+	if (access(key, F_OK) == 0 && access(pem, F_OK) == 0)
+		return OK;
+	if (access(pem, F_OK) != 0)
+		(void)unlink(key); /* nobody has its certificate */
+	return tool_make_pair(stem, r, ca->cert, ca->key, &ca->passphrase);
+}
+
 static enum err
 make_member(const struct tool_args *a, bool is_node, json_t *about)
 {
@@ -170,12 +187,14 @@ make_member(const struct tool_args *a, bool is_node, json_t *about)
 	if (e == OK)
 		e = tool_folder(
 		    tool_path(folder, a->words[0], is_node ? "nodes" : "authorities", name));
+	if (e == OK && access(tool_path(path, folder, "about.json", NULL), F_OK) == 0)
+		e = tool_fail(
+		    ERR_EXISTS, "%s is there already; citex-pki renew makes its next keys", folder);
 	for (size_t i = 0; e == OK && i < sizeof(uses) / sizeof(*uses); i++) {
 		struct cert_request r = { cert_party(ca.cert), name, uses[i].use, NULL,
 			a->now_ms - HOUR_MS, a->now_ms + days_ms };
 		if (uses[i].of_node == is_node)
-			e = tool_make_pair(tool_path(path, folder, uses[i].word, NULL), &r, ca.cert,
-			    ca.key, &ca.passphrase);
+			e = make_first_pair(tool_path(path, folder, uses[i].word, NULL), &r, &ca);
 	}
 	if (e == OK)
 		return save_about(tool_path(path, folder, "about.json", NULL), about);
@@ -210,8 +229,26 @@ tool_node(const struct tool_args *a)
 		return tool_fail(
 		    ERR_VALUE, "`%s' is no node id: one word in lower case", a->words[1]);
 	if (a->counts[OPTION_ADDRESS] == 0 && a->counts[OPTION_VIA] == 0)
-		return tool_fail(
-		    ERR_USAGE, "give --address HOST:PORT, or --via NODE when nobody can reach it");
+		return tool_fail(ERR_USAGE,
+		    "give --address ADDRESS:PORT, or --via NODE when nobody can reach it");
+	for (size_t i = 0; i < a->counts[OPTION_ADDRESS]; i++) {
+		struct address parsed;
+		if (address_parse(a->values[OPTION_ADDRESS][i], &parsed) != OK)
+			return tool_fail(ERR_VALUE,
+			    "--address: `%s' is not ADDRESS:PORT, like 192.0.2.1:4711 or "
+			    "[2001:db8::1]:4711; names are not looked up",
+			    a->values[OPTION_ADDRESS][i]);
+	}
+	for (size_t i = 0; i < a->counts[OPTION_VIA]; i++) {
+		if (!node_is_valid(a->values[OPTION_VIA][i]))
+			return tool_fail(
+			    ERR_VALUE, "--via: `%s' is no node id", a->values[OPTION_VIA][i]);
+	}
+	for (size_t i = 0; i < a->counts[OPTION_SERVES]; i++) {
+		if (!authority_is_valid(a->values[OPTION_SERVES][i]))
+			return tool_fail(ERR_VALUE, "--serves: `%s' is no authority",
+			    a->values[OPTION_SERVES][i]);
+	}
 	return make_member(a, true,
 	    json_pack("{s:o, s:o, s:o}", "addresses", list_of(a, OPTION_ADDRESS), "via",
 		list_of(a, OPTION_VIA), "serves", list_of(a, OPTION_SERVES)));
@@ -551,41 +588,64 @@ end_key(const struct member_key *k, const char *state, int64_t now_ms, const cha
 		"{s:s, s:I, s:s}", "state", state, "until", (json_int_t)now_ms, "reason", reason));
 }
 
-/* End what is live for a use, and make the next key. The old one stands beside it in the card. */
+/* The next key of a use; a stem that no key has, also none without its certificate. */
 static enum err
-replace_key(const struct tool_args *a, const char *state, const char *reason)
+make_next_key(const struct tool_args *a, const char *folder, size_t use, size_t count,
+    const struct ca *ca, char *stem)
+{
+	struct cert_request r = { .party = cert_party(ca->cert),
+		.name = a->words[1],
+		.use = uses[use].use,
+		.from_ms = a->now_ms - SECOND_MS };
+	char path[TOOL_PATH_BYTES + 8];
+	int64_t days_ms;
+	enum err e = days_of(a, LEAF_DAYS, &days_ms);
+
+	if (e != OK)
+		return e;
+	if (count >= KEYS_MAX)
+		return tool_fail(ERR_TOO_MANY,
+		    "%s holds %d keys for %s, and a card has no room for more: move the oldest "
+		    "away (.key, .pem and .state) when nothing that it proves is needed any more",
+		    folder, KEYS_MAX, uses[use].word);
+	do {
+		/* `_' sorts behind `.': the newest is the last in a listing, too */
+		(void)snprintf(
+		    stem, TOOL_PATH_BYTES, "%.4000s/%s_%04zu", folder, uses[use].word, ++count);
+		(void)snprintf(path, sizeof(path), "%s.key", stem);
+	} while (access(path, F_OK) == 0);
+	r.until_ms = a->now_ms + days_ms;
+	return tool_make_pair(stem, &r, ca->cert, ca->key, &ca->passphrase);
+}
+
+/* Make the next key, and only then end those before it: an interruption leaves one that works. */
+static enum err
+replace_key(const struct tool_args *a, bool revoke, const char *reason)
 {
 	static struct member_keys keys;
 	CLEANUP(ca_release) struct ca ca = { 0 };
-	char folder[TOOL_PATH_BYTES], stem[TOOL_PATH_BYTES + 32];
-	struct cert_request r = { .name = a->words[1], .from_ms = a->now_ms - SECOND_MS };
-	int64_t days_ms;
-	size_t use = 0;
+	char folder[TOOL_PATH_BYTES], stem[TOOL_PATH_BYTES];
+	size_t use = 0, ended = 0;
 	enum err e = find_use(a, &use);
 
-	if (e == OK)
-		e = days_of(a, LEAF_DAYS, &days_ms);
 	if (e == OK)
 		e = ca_load(a, a->words[0], &ca);
 	if (e == OK)
 		e = load_keys(member_folder(a, folder), uses[use].word, &keys);
+	if (e == OK)
+		e = make_next_key(a, folder, use, keys.count, &ca, stem);
 	for (size_t i = 0; e == OK && i < keys.count; i++) {
-		if (strcmp(keys.at[i].state, "live") == 0)
-			e = end_key(&keys.at[i], state, a->now_ms, reason);
-	}
-	if (e == OK) {
-		r.party = cert_party(ca.cert);
-		r.use = uses[use].use;
-		r.until_ms = a->now_ms + days_ms;
-		/* `_' sorts behind `.': the newest is the last in a listing, too */
-		(void)snprintf(
-		    stem, sizeof(stem), "%s/%s_%04zu", folder, uses[use].word, keys.count + 1);
-		e = tool_make_pair(stem, &r, ca.cert, ca.key, &ca.passphrase);
+		const char *state = keys.at[i].state;
+		/* who has the folder has the retired ones, too */
+		if (strcmp(state, "live") == 0 || (revoke && strcmp(state, "retired") == 0)) {
+			e = end_key(&keys.at[i], revoke ? "revoked" : "retired", a->now_ms, reason);
+			ended++;
+		}
 	}
 	if (e == OK)
-		printf("new key: %s.pem\nMake a new card (citex-pki card) and send it to the "
-		       "Secretariat.\n",
-		    stem);
+		printf("new key: %s.pem; %s: %zu\nMake a new card (citex-pki card) and send it to "
+		       "the Secretariat.\n",
+		    stem, revoke ? "revoked" : "retired", ended);
 	member_keys_release(&keys);
 	return e;
 }
@@ -593,7 +653,7 @@ replace_key(const struct tool_args *a, const char *state, const char *reason)
 enum err
 tool_renew(const struct tool_args *a)
 {
-	return replace_key(a, "retired", "renewed");
+	return replace_key(a, false, "renewed");
 }
 
 enum err
@@ -603,7 +663,7 @@ tool_revoke(const struct tool_args *a)
 
 	if (reason == NULL)
 		return tool_fail(ERR_USAGE, "give --reason TEXT: it stands in the directory");
-	return replace_key(a, "revoked", reason);
+	return replace_key(a, true, reason);
 }
 
 enum err

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/address.h"
+#include "proto/address.h"
 #include "daemon/log.h"
 #include "daemon/post/inside.h"
 #include "pki/ossl.h"

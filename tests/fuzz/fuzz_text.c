@@ -2,7 +2,7 @@
 /* Text from outside on its way to a terminal, and a label on its way to a file's name. */
 #include <string.h>
 
-#include "cli/escape.h"
+#include "proto/escape.h"
 #include "cli/names.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -20,5 +20,6 @@ else
 	echo '0 passed, 1 failed'
 	exit 1
 fi
+"$python" "$here/test_pki.py" --build .
 "$python" "$here/test_house.py" --build .
 "$python" "$here/test_lab.py" --build .

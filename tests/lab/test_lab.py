@@ -553,7 +553,7 @@ def stolen(lab, party, node, row):
                 *secret)
         serves += ["--serves", authority]
     lab.pki("node", home, node, "--address", f"127.0.0.1:{lab.data['nodes'][node]['front']}", *serves, *secret)
-    shutil.rmtree(lab.path("publisher", "parties", party))
+    lab.pki("directory", "remove", lab.path("publisher"), "--party", party)
     said = lab.pki("directory", "admit", lab.path("publisher"), "--party", party, "--name", name, "--ca",
                    os.path.join(home, "ca.pem")).stdout
     for who in [("--node", node)] + [(a,) for a, _, _ in authorities]:

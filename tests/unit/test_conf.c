@@ -13,7 +13,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "daemon/address.h"
+#include "proto/address.h"
 #include "daemon/conf.h"
 #include "proto/limits.h"
 

@@ -262,6 +262,16 @@ drop_ca(Citex__DirectoryContents *c, void *arg)
 }
 
 static void
+end_ca(Citex__DirectoryContents *c, void *arg)
+{
+	Citex__Key *ca = c->parties[0]->cas[0];
+
+	(void)arg;
+	ca->state = (char *)(uintptr_t) "revoked";
+	ca->until = ca->from + 1;
+}
+
+static void
 change_number(Citex__DirectoryContents *c, void *arg)
 {
 	(void)arg;
@@ -279,6 +289,7 @@ test_directory_with_a_fault_is_refused_whole(void **state)
 		{ swap_authorities, ERR_IDENTITY },
 		{ double_authority, ERR_DIRECTORY },
 		{ spoil_card, ERR_SIGNATURE },
+		{ end_ca, ERR_REVOKED },
 		{ drop_ca, ERR_CERTIFICATE },
 		{ change_number, ERR_DIRECTORY },
 	};

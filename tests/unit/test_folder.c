@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #include "cli/editor.h"
-#include "cli/escape.h"
+#include "proto/escape.h"
 #include "cli/folder.h"
 #include "cli/names.h"
 

@@ -17,7 +17,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "daemon/address.h"
+#include "proto/address.h"
 #include "daemon/link.h"
 #include "proto/limits.h"
 #include "tests/fixtures.h"

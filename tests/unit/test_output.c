@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "cli/escape.h"
+#include "proto/escape.h"
 #include "cli/output.h"
 
 /* A generator of its own: the same strings each time. */

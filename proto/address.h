@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef DAEMON_ADDRESS_H
-#define DAEMON_ADDRESS_H
+#ifndef PROTO_ADDRESS_H
+#define PROTO_ADDRESS_H
 
 #include <netinet/in.h>
 #include <sys/socket.h>

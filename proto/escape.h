@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef CLI_ESCAPE_H
-#define CLI_ESCAPE_H
+#ifndef PROTO_ESCAPE_H
+#define PROTO_ESCAPE_H
 
 #include "proto/bytes.h"
 

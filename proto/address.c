@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Internet addresses as text. Not here: names, because nothing that faces the
  * network may open the files that looking one up takes. */
-#include "daemon/address.h"
+#include "proto/address.h"
 
 #include <arpa/inet.h>
 #include <stdint.h>

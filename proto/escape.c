@@ -4,7 +4,7 @@
  * readable. Look-alike letters (a Cyrillic a) are not found here: names that
  * matter are ASCII by their own rules. Not joined here: emoji sequences, whose
  * joiner is shown as \u{200d}. */
-#include "cli/escape.h"
+#include "proto/escape.h"
 
 struct range {
 	int32_t first, last;
