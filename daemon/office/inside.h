@@ -26,6 +26,7 @@ struct errand {
 	struct id envelope;
 	uint64_t number;
 	uint64_t token; /* 0: not offered on this session */
+	bool leaving; /* that it leaves is being written; offered when it is */
 	int64_t not_before_ms;
 	struct errand *next;
 };
@@ -166,8 +167,8 @@ void mail_close(struct office *o);
 /* Hand over an envelope or slip now, or when the post is there. */
 void mail_add(struct office *o, bool is_slip, struct id envelope, uint64_t number);
 void mail_forget(struct office *o, struct id envelope); /* no longer to be offered */
-/* Offered on this session, and not answered yet. */
-bool mail_is_offered(const struct office *o, struct id envelope);
+/* Would an envelope sealed now be offered as soon as it is on disk? */
+bool mail_offers_at_once(const struct office *o);
 void mail_event(struct office *o, const struct event *ev);
 /* Offer again all that the store says is unsent, and the slips that wait. */
 void mail_reload(struct office *o);

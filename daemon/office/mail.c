@@ -72,13 +72,9 @@ mail_forget(struct office *o, struct id envelope)
 }
 
 bool
-mail_is_offered(const struct office *o, struct id envelope)
+mail_offers_at_once(const struct office *o)
 {
-	for (const struct errand *e = o->errands; e != NULL; e = e->next) {
-		if (!e->is_slip && e->token != 0 && id_equal(e->envelope, envelope))
-			return true;
-	}
-	return false;
+	return office_has_post(o) && session_may_offer(o->session) > 0;
 }
 
 static void
@@ -128,7 +124,64 @@ mail_new_slips(struct office *o)
 		    LEVEL_ERROR, "queue-unreadable", LOG_TEXT("authority", o->config.authority));
 }
 
-/* The bytes to offer for E. ERR_NOT_FOUND: it is done with. */
+/* That an envelope leaves is on disk before it does: what was offered may be on its way, whatever
+ * becomes of the line or of us, and is not taken back any more. */
+struct leaving {
+	struct job job;
+	struct office *office;
+	struct id envelope;
+	int64_t now_ms;
+};
+
+static enum err
+leaving_run(struct job *j, struct txn *t)
+{
+	struct leaving *l = (struct leaving *)j;
+	struct book *b = l->office->book;
+	Citex__BookEnvelope *envelope = NULL;
+	enum err e = OK;
+
+	if (!book_is_marked(b, t, LIST_UNSENT, l->envelope))
+		return OK; /* taken back meanwhile: pump() forgets it */
+	e = book_envelope(b, t, l->envelope, &envelope);
+	if (e == OK && envelope->offered == 0) {
+		envelope->offered = (uint64_t)l->now_ms;
+		e = book_put_envelope(b, t, l->envelope, envelope);
+	}
+	proto_free((ProtobufCMessage *)envelope);
+	return e;
+}
+
+static void
+leaving_done(struct job *j, enum err result)
+{
+	struct leaving *l = (struct leaving *)j;
+	struct office *o = l->office;
+
+	for (struct errand *e = o->errands; e != NULL; e = e->next) {
+		if (e->is_slip || !e->leaving || !id_equal(e->envelope, l->envelope))
+			continue;
+		e->leaving = false;
+		if (result != OK)
+			e->not_before_ms = loop_now(o->loop).mono_ms + RETRY_FIRST_MS;
+	}
+	free(l);
+	pump_soon(o);
+}
+
+static void
+begin_leaving(struct office *o, struct errand *e)
+{
+	struct leaving *l = xalloc(sizeof(*l));
+
+	e->leaving = true;
+	*l = (struct leaving){ { leaving_run, leaving_done, OK, NULL }, o, e->envelope,
+		loop_now(o->loop).utc_ms };
+	office_submit_job(o, &l->job);
+}
+
+/* The bytes to offer for E. ERR_NOT_FOUND: it is done with. ERR_NOT_YET: it must be written first
+ * that it leaves. */
 static enum err
 load_errand(struct office *o, struct txn *t, const struct errand *e, struct buffer *packed)
 {
@@ -140,6 +193,8 @@ load_errand(struct office *o, struct txn *t, const struct errand *e, struct buff
 	if (!book_is_marked(o->book, t, LIST_UNSENT, e->envelope))
 		return ERR_NOT_FOUND;
 	err = book_envelope(o->book, t, e->envelope, &envelope);
+	if (err == OK && envelope->offered == 0)
+		err = ERR_NOT_YET;
 	if (err == OK)
 		buffer_add(packed, bytes_of_pb(envelope->packed));
 	proto_free((ProtobufCMessage *)envelope);
@@ -162,6 +217,7 @@ pump(void *arg)
 	struct office *o = arg;
 	struct now now = loop_now(o->loop);
 	int64_t next_ms = INT64_MAX;
+	unsigned leaving = 0;
 	CLEANUP(store_end_drop) struct txn *t = NULL;
 
 	o->pumping = false;
@@ -170,16 +226,25 @@ pump(void *arg)
 	for (struct errand **at = &o->errands; *at != NULL && office_has_post(o);) {
 		struct errand *e = *at;
 		CLEANUP(buffer_release) struct buffer packed = { 0 };
-		if (session_may_offer(o->session) == 0 ||
+		enum err err;
+		if (session_may_offer(o->session) <= leaving ||
 		    link_queued_bytes(o->link) > SEND_HIGH_BYTES)
 			break;
-		if (e->token != 0 || e->not_before_ms > now.mono_ms) {
-			if (e->token == 0 && e->not_before_ms < next_ms)
+		leaving += e->leaving ? 1 : 0;
+		if (e->token != 0 || e->leaving || e->not_before_ms > now.mono_ms) {
+			if (e->token == 0 && !e->leaving && e->not_before_ms < next_ms)
 				next_ms = e->not_before_ms;
 			at = &e->next;
 			continue;
 		}
-		if (load_errand(o, t, e, &packed) != OK) {
+		err = load_errand(o, t, e, &packed);
+		if (err == ERR_NOT_YET) {
+			begin_leaving(o, e);
+			leaving++;
+			at = &e->next;
+			continue;
+		}
+		if (err != OK) {
 			unlink_errand(o, at);
 			continue;
 		}

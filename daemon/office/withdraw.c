@@ -37,13 +37,20 @@ each_envelope(struct withdraw_job *w, struct txn *t, const Citex__BookMessage *m
 	return e;
 }
 
+/* What was offered once may be on its way, answered or not, and whoever has died since. */
 static enum err
 is_still_here(struct withdraw_job *w, struct txn *t, struct id envelope)
 {
-	if (book_is_marked(w->office->book, t, LIST_UNSENT, envelope))
-		return OK;
-	w->words = "it has left this office already; send a note that corrects it";
-	return ERR_WRONG_STATE;
+	Citex__BookEnvelope *e = NULL;
+	enum err err = book_envelope(w->office->book, t, envelope, &e);
+
+	if (err == OK &&
+	    (e->offered != 0 || !book_is_marked(w->office->book, t, LIST_UNSENT, envelope))) {
+		w->words = "it has left this office, or may have; send a note that corrects it";
+		err = ERR_WRONG_STATE;
+	}
+	proto_free((ProtobufCMessage *)e);
+	return err;
 }
 
 static enum err
@@ -90,37 +97,10 @@ withdraw_done(struct job *j, enum err result)
 	struct withdraw_job *w = (struct withdraw_job *)j;
 
 	w->done(w->arg, result, w->words != NULL ? w->words : "");
-	if (result != OK)
-		mail_reload(w->office); /* what was held back goes on */
 	if (result == OK)
 		tell_watches(w->office, "state", w->id, "", "", "withdrawn");
 	free(w->officer);
 	free(w);
-}
-
-/* Offered to the post and not answered: it may be there already. What was not offered is held back.
- */
-static bool
-is_on_its_way(struct office *o, struct id message)
-{
-	CLEANUP(store_end_drop) struct txn *t = NULL;
-	Citex__BookMessage *m = NULL;
-	bool offered = false;
-
-	if (store_read(o->store, &t) != OK || book_message(o->book, t, message, &m) != OK)
-		return false; /* the transaction says what is wrong */
-	for (unsigned i = 0; i < m->addressee_count; i++) {
-		Citex__BookAddressee *a = NULL;
-		struct id envelope;
-		if (book_addressee(o->book, t, message, i, &a) == OK &&
-		    id_from_bytes(bytes_of_pb(a->envelope_id), &envelope) == OK) {
-			mail_forget(o, envelope);
-			offered = offered || mail_is_offered(o, envelope);
-		}
-		proto_free((ProtobufCMessage *)a);
-	}
-	proto_wipe(&m->base);
-	return offered;
 }
 
 void
@@ -131,10 +111,5 @@ office_withdraw(
 
 	*w = (struct withdraw_job){ { withdraw_run, withdraw_done, OK, NULL }, o, message,
 		xstrdup(officer), loop_now(o->loop).utc_ms, done, arg, NULL };
-	if (is_on_its_way(o, message)) {
-		w->words = "it is on its way already; send a note that corrects it";
-		withdraw_done(&w->job, ERR_WRONG_STATE);
-		return;
-	}
 	office_submit_job(o, &w->job);
 }

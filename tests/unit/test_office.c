@@ -494,6 +494,19 @@ crashed(void *arg, struct machine *m)
 	store = NULL;
 }
 
+/* The office's process dies and begins again. */
+static void
+crash(void)
+{
+	if (__lsan_disable != NULL)
+		__lsan_disable();
+	machine_crash(ke);
+	if (__lsan_enable != NULL)
+		__lsan_enable();
+	run_for(10000);
+	assert_non_null(office);
+}
+
 static int
 begin(uint64_t seed)
 {
@@ -978,6 +991,41 @@ test_office_withdraws_only_what_has_not_left(void **state)
 	assert_int_equal(submit_and_wait(QUERY, "a").err, OK);
 	assert_int_equal(post.envelope_count, 2);
 	assert_int_equal(withdraw(QUERY).err, ERR_WRONG_STATE); /* offered */
+	machine_cut(elsewhere, true);
+	link_close(post.link);
+	post_loses();
+	run_for(1000);
+	assert_int_equal(withdraw(QUERY).err, ERR_WRONG_STATE); /* not answered; the line is gone */
+	crash();
+	assert_int_equal(withdraw(QUERY).err, ERR_WRONG_STATE); /* and so are we */
+	post.holds_back = false;
+	machine_cut(elsewhere, false);
+	run_for(20000);
+	assert_true(post.envelope_count >= 3);
+	assert_memory_equal(post.envelopes[2].digest, post.envelopes[1].digest, DIGEST_BYTES);
+}
+
+/* It waited for the post, and went: that it leaves is written before. */
+static void
+test_office_does_not_withdraw_what_waited_and_then_left(void **state)
+{
+	(void)state;
+	machine_cut(elsewhere, true);
+	link_close(post.link);
+	post_loses();
+	run_for(1000);
+	assert_int_equal(submit_and_wait(OURS, "a").err, OK);
+	post.holds_back = true;
+	machine_cut(elsewhere, false);
+	run_for(20000);
+	assert_int_equal(post.envelope_count, 1);
+	machine_cut(elsewhere, true);
+	link_close(post.link);
+	post_loses();
+	run_for(1000);
+	assert_int_equal(withdraw(OURS).err, ERR_WRONG_STATE);
+	crash();
+	assert_int_equal(withdraw(OURS).err, ERR_WRONG_STATE);
 }
 
 static void
@@ -989,6 +1037,7 @@ test_office_withdraws_what_was_never_offered(void **state)
 	post_loses();
 	run_for(1000);
 	assert_int_equal(submit_and_wait(OURS, "a").err, OK);
+	crash();
 	assert_int_equal(withdraw(OURS).err, OK);
 	assert_int_equal(withdraw(OURS).err, ERR_WRONG_STATE);
 	machine_cut(elsewhere, false);
@@ -1108,13 +1157,7 @@ test_office_sweeps_what_was_half_put_when_it_died(void **state)
 {
 	(void)state;
 	assert_int_equal(put(7, SCAN, 2 * CHUNK_PLAIN_BYTES, 0), OK);
-	if (__lsan_disable != NULL)
-		__lsan_disable();
-	machine_crash(ke);
-	if (__lsan_enable != NULL)
-		__lsan_enable();
-	run_for(10000);
-	assert_non_null(office);
+	crash();
 	assert_int_equal(chunks_of(SCAN), 0);
 }
 
@@ -1360,6 +1403,7 @@ main(void)
 		OFFICE_TEST(test_office_files_an_answer_that_was_passed_on),
 		OFFICE_TEST(test_office_sends_a_known_id_once),
 		OFFICE_TEST(test_office_withdraws_only_what_has_not_left),
+		OFFICE_TEST(test_office_does_not_withdraw_what_waited_and_then_left),
 		OFFICE_TEST(test_office_withdraws_what_was_never_offered),
 		OFFICE_TEST(test_office_never_writes_over_an_attachment),
 		OFFICE_TEST(test_office_frees_what_a_program_left_half_put),
