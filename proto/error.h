@@ -63,6 +63,7 @@
 	X(ERR_IDENTITY, CLASS_TRUST, "the name is not the one expected") \
 	X(ERR_TLS, CLASS_TRUST, "the TLS handshake failed") \
 	X(ERR_CANNOT_BE_OPENED, CLASS_TRUST, "cannot be opened") \
+	X(ERR_RESEAL, CLASS_TRUST, "it was sealed to a key that is gone") \
 	X(ERR_DIRECTORY, CLASS_TRUST, "the directory does not fit the one held") \
 	X(ERR_SPLIT_VIEW, CLASS_TRUST, "two directories carry the same number") \
 	X(ERR_PASSPHRASE, CLASS_DENIED, "the passphrase does not open the key") \

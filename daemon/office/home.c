@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/office/display.h"
 #include "daemon/office/inside.h"
+#include "pki/seal.h"
 #include "proto/decode.h"
 
 /* --- slips that come home --- */
@@ -19,6 +21,7 @@ struct slip_job {
 	struct id message;
 	char authority[AUTHORITY_MAX_BYTES + 1];
 	bool changed, ended;
+	bool again; /* it is to be sealed anew */
 	uint64_t session; /* whose offer it was */
 };
 
@@ -43,20 +46,8 @@ apply_slip(Citex__BookAddressee *a, const Citex__SlipBody *b)
 		return;
 	a->reached = b->type;
 	a->since = b->time;
-	free(a->reason);
-	free(a->words);
-	a->reason = xstrdup(b->reason);
-	a->words = xstrdup(b->words);
-}
-
-/* protobuf-c's empty string is nobody's to free. */
-static void
-own_strings(Citex__BookAddressee *a)
-{
-	if (a->reason == protobuf_c_empty_string)
-		a->reason = xstrdup("");
-	if (a->words == protobuf_c_empty_string)
-		a->words = xstrdup("");
+	text_set(&a->reason, b->reason);
+	text_set(&a->words, b->words);
 }
 
 static bool
@@ -65,8 +56,43 @@ ends_wait(Citex__SlipType type)
 	return type != CITEX__SLIP_TYPE__SLIP_RELAYED && type != CITEX__SLIP_TYPE__SLIP_STORED;
 }
 
+/* A reseal is for the addressee's office to ask, whose key it is; anybody else's is a refusal. */
+static bool
+asks_reseal(const struct slip_job *s, const struct envelope *about)
+{
+	const Citex__SlipBody *b = s->slip.body;
+
+	return b->type == CITEX__SLIP_TYPE__SLIP_REFUSED &&
+	    strcmp(b->reason, err_name(ERR_RESEAL)) == 0 &&
+	    strcmp(b->maker, about->outer->addressee) == 0;
+}
+
+/* A is as if nothing had been sent: the key that is gone is not sealed to again, and the clock
+ * begins with the receipt for what can be read. Bounded: whoever asks for ever has no key. */
 static enum err
-update_addressee(struct slip_job *s, struct txn *t, const Citex__BookEnvelope *e)
+begin_anew(struct slip_job *s, struct txn *t, Citex__BookAddressee *a, const struct envelope *about)
+{
+	struct bytes gone;
+	enum err e = envelope_recipient(about, &gone);
+
+	if (e != OK)
+		return e;
+	a->reseals++;
+	free(a->gone_key.data);
+	set_bytes(&a->gone_key, gone);
+	free(a->envelope_id.data);
+	a->envelope_id = (ProtobufCBinaryData){ 0, NULL };
+	a->reached = CITEX__SLIP_TYPE__SLIP_NONE;
+	a->since = a->stored = a->opened = 0;
+	text_set(&a->reason, s->slip.body->reason);
+	text_set(&a->words, "their key is gone: it is sealed anew when the directory has another");
+	s->again = true;
+	return book_mark(s->office->book, t, LIST_UNSEALED, s->message);
+}
+
+static enum err
+update_addressee(
+    struct slip_job *s, struct txn *t, const Citex__BookEnvelope *e, const struct envelope *about)
 {
 	struct book *b = s->office->book;
 	Citex__BookAddressee *a = NULL;
@@ -78,11 +104,19 @@ update_addressee(struct slip_job *s, struct txn *t, const Citex__BookEnvelope *e
 	if (err != OK)
 		return err;
 	before = a->reached;
-	own_strings(a);
-	apply_slip(a, s->slip.body);
-	s->changed = a->reached != before;
 	memcpy(s->authority, a->authority, strlen(a->authority));
-	err = book_put_addressee(b, t, s->message, e->addressee, a);
+	if (!bytes_equal(bytes_of_pb(a->envelope_id), id_bytes(&s->slip.envelope_id))) {
+		proto_free(
+		    &a->base); /* about one that another has replaced: it is kept, and no more */
+		return OK;
+	}
+	if (asks_reseal(s, about) && a->reseals < RESEALS_MAX)
+		err = begin_anew(s, t, a, about);
+	else
+		apply_slip(a, s->slip.body);
+	s->changed = a->reached != before;
+	if (err == OK)
+		err = book_put_addressee(b, t, s->message, e->addressee, a);
 	proto_free(&a->base);
 	return err;
 }
@@ -115,16 +149,17 @@ slip_run(struct job *j, struct txn *t)
 		return OK; /* not ours, or long forgotten: nothing is lost by letting it go */
 	if (err == OK)
 		err = envelope_parse(bytes_of_pb(e->packed), &envelope);
+	s->again = s->changed = false; /* a batch that was dropped runs once more */
 	if (err == OK && slip_fits(s->directory, &s->slip, &envelope) != OK) {
 		envelope_release(&envelope);
 		proto_free(&e->base);
 		return OK; /* signed, but not theirs to say */
 	}
-	envelope_release(&envelope);
 	if (err == OK)
 		err = keep_first(s, t);
 	if (err == OK)
-		err = update_addressee(s, t, e);
+		err = update_addressee(s, t, e, &envelope);
+	envelope_release(&envelope);
 	if (err == OK)
 		err = book_unmark(b, t, LIST_UNSENT, s->slip.envelope_id);
 	if (err == OK && ends_wait(s->slip.body->type)) {
@@ -137,15 +172,6 @@ slip_run(struct job *j, struct txn *t)
 	}
 	proto_free((ProtobufCMessage *)e);
 	return err;
-}
-
-static const char *
-slip_word(Citex__SlipType type)
-{
-	static const char *const words[] = { "queued", "relayed", "stored", "opened", "seen",
-		"refused", "expired" };
-
-	return (unsigned)type < sizeof(words) / sizeof(*words) ? words[type] : "queued";
 }
 
 static void
@@ -167,7 +193,14 @@ slip_done(struct job *j, enum err result)
 
 	if (s->session == o->session_number)
 		mail_event(o, &ev);
-	if (result == OK && s->changed) {
+	if (result == OK && s->again) {
+		id_print(s->message, text);
+		log_event(LEVEL_INFO, "reseal", LOG_TEXT("id", text),
+		    LOG_TEXT("addressee", s->authority));
+		mail_forget(o, s->slip.envelope_id);
+		tell_watches(o, "state", s->message, "", s->authority, "queued");
+		sealing_begin(o, s->message);
+	} else if (result == OK && s->changed) {
 		id_print(s->message, text);
 		log_event(LEVEL_INFO, slip_word(s->slip.body->type), LOG_TEXT("id", text),
 		    LOG_TEXT("addressee", s->authority), LOG_TEXT("reason", s->slip.body->reason));

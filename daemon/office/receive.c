@@ -51,6 +51,22 @@ answer(struct office *o, uint64_t session, uint32_t number, enum err result)
 		mail_event(o, &ev);
 }
 
+static enum err
+put_arrived(struct office *o, struct txn *t, const struct envelope *e, const uint8_t *digest,
+    bool complete, int64_t stored_ms, int64_t now_ms)
+{
+	Citex__BookArrived a = CITEX__BOOK_ARRIVED__INIT;
+	CLEANUP(buffer_release) struct buffer packed = { 0 };
+
+	proto_pack(&e->pb->base, &packed);
+	a.packed = pb_of_bytes(buffer_bytes(&packed));
+	a.attempts = complete ? 1 : 0; /* it is opened next: counted before it is tried */
+	a.arrived = (uint64_t)now_ms;
+	a.stored = (uint64_t)stored_ms;
+	a.complete = complete;
+	return book_put_arrived(o->book, t, digest, &a);
+}
+
 /* --- judging what was opened --- */
 
 static enum err
@@ -350,6 +366,21 @@ quarantine(struct opening *x, struct txn *t)
 	    : e;
 }
 
+/* It stays, unopened and with its chunks, until its lifetime is over: its author sends it again in
+ * another envelope, and only what is sealed differs. */
+static enum err
+await_new_sealing(struct opening *x, struct txn *t)
+{
+	char text[ID_TEXT_BYTES];
+	enum err e = put_arrived(
+	    x->office, t, &x->work.envelope, x->digest, false, x->stored_ms, x->now.utc_ms);
+
+	id_print(x->work.envelope.id, text);
+	return e == OK ? book_audit(x->office->book, t, x->now.utc_ms, "", "reseal", text,
+			     x->work.envelope.outer->author)
+		       : e;
+}
+
 static enum err
 del_arrived(struct opening *x, struct txn *t)
 {
@@ -378,7 +409,9 @@ file_run(struct job *j, struct txn *t)
 	e = x->verdict == OK ? check_seen(x, t) : OK;
 	if (e == OK)
 		e = del_arrived(x, t);
-	if (e == OK && x->verdict != OK)
+	if (e == OK && x->verdict == ERR_RESEAL)
+		e = await_new_sealing(x, t);
+	else if (e == OK && x->verdict != OK)
 		e = quarantine(x, t);
 	else if (e == OK && !x->duplicate)
 		e = file_message(x, t);
@@ -461,6 +494,11 @@ tell_filed(struct opening *x)
 	char text[ID_TEXT_BYTES], envelope[ID_TEXT_BYTES];
 
 	id_print(x->work.envelope.id, envelope);
+	if (x->verdict == ERR_RESEAL) {
+		log_event(LEVEL_INFO, "reseal-asked", LOG_TEXT("envelope", envelope),
+		    LOG_TEXT("author", x->work.envelope.outer->author));
+		return;
+	}
 	if (x->verdict != OK) {
 		log_event(LEVEL_WARNING, "refused", LOG_TEXT("envelope", envelope),
 		    LOG_TEXT("author", x->work.envelope.outer->author), LOG_ERR(x->verdict),
@@ -568,22 +606,6 @@ has_all_chunks(struct office *o, struct txn *t, const Citex__Outer *outer)
 		}
 	}
 	return true;
-}
-
-static enum err
-put_arrived(struct office *o, struct txn *t, const struct envelope *e, const uint8_t *digest,
-    bool complete, int64_t stored_ms, int64_t now_ms)
-{
-	Citex__BookArrived a = CITEX__BOOK_ARRIVED__INIT;
-	CLEANUP(buffer_release) struct buffer packed = { 0 };
-
-	proto_pack(&e->pb->base, &packed);
-	a.packed = pb_of_bytes(buffer_bytes(&packed));
-	a.attempts = complete ? 1 : 0; /* it is opened next: counted before it is tried */
-	a.arrived = (uint64_t)now_ms;
-	a.stored = (uint64_t)stored_ms;
-	a.complete = complete;
-	return book_put_arrived(o->book, t, digest, &a);
 }
 
 static enum err

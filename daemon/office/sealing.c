@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/office/display.h"
 #include "daemon/office/inside.h"
 #include "pki/ossl.h"
 #include "proto/decode.h"
@@ -76,6 +77,8 @@ write_sealed(struct sealing *s, struct txn *t, size_t i)
 	if (err == OK)
 		err = book_addressee(b, t, s->id, s->indexes[i], &a);
 	if (err == OK) {
+		text_set(&a->reason, ""); /* why the envelope before it did not serve */
+		text_set(&a->words, "");
 		free(a->envelope_id.data);
 		set_bytes(&a->envelope_id, id_bytes(&to->envelope_id));
 		err = book_put_addressee(b, t, s->id, s->indexes[i], a);
@@ -86,11 +89,33 @@ write_sealed(struct sealing *s, struct txn *t, size_t i)
 	return err == OK ? book_mark(b, t, LIST_WAITING, to->envelope_id) : err;
 }
 
+/* An addressee that has no envelope yet, or whose envelope was sealed to a key that is gone. */
+static bool
+needs_envelope(const Citex__BookAddressee *a)
+{
+	return a->envelope_id.len == 0;
+}
+
+/* One may have been asked for while others were made. */
+static bool
+is_all_sealed(struct sealing *s, struct txn *t)
+{
+	bool all = true;
+
+	for (unsigned i = 0; all && i < s->message->addressee_count; i++) {
+		Citex__BookAddressee *a = NULL;
+		all = book_addressee(s->office->book, t, s->id, i, &a) == OK && !needs_envelope(a);
+		proto_free((ProtobufCMessage *)a);
+	}
+	return all;
+}
+
 static enum err
 sealed_run(struct job *j, struct txn *t)
 {
 	struct sealing *s = SEALING_OF(j);
 	Citex__BookMessage *m = NULL;
+	bool done = s->left == 0;
 	enum err e;
 
 	/* withdrawn, or sealed already: these bytes never leave */
@@ -110,8 +135,10 @@ sealed_run(struct job *j, struct txn *t)
 	proto_wipe((ProtobufCMessage *)m);
 	for (size_t i = 0; e == OK && i < s->work.to_count; i++)
 		e = write_sealed(s, t, i);
+	if (e == OK && done && s->work.signed_data_before.len > 0)
+		done = is_all_sealed(s, t);
 	/* who has no key yet is sealed to when a directory brings one */
-	return e == OK && s->left == 0 ? book_unmark(s->office->book, t, LIST_UNSEALED, s->id) : e;
+	return e == OK && done ? book_unmark(s->office->book, t, LIST_UNSEALED, s->id) : e;
 }
 
 static void
@@ -146,11 +173,20 @@ sealing_worked(struct seal_work *w)
 	sealing_free(s);
 }
 
-/* An addressee that has no envelope yet, or whose envelope was sealed to a key that is gone. */
-static bool
-needs_envelope(const Citex__BookAddressee *a)
+/* The key to seal to; NULL: none, or none but the one that is gone. */
+static const struct directory_key *
+key_for(const struct sealing *s, const Citex__BookAddressee *a)
 {
-	return a->envelope_id.len == 0;
+	const struct directory_authority *known =
+	    directory_authority(s->work.directory, a->authority);
+	const struct directory_key *key =
+	    known != NULL ? directory_sealing_key(known, s->work.now.utc_ms) : NULL;
+
+	if (key != NULL &&
+	    bytes_equal(
+		bytes_of_pb(a->gone_key), (struct bytes){ cert_key_id(key->cert), KEY_ID_BYTES }))
+		return NULL;
+	return key;
 }
 
 static enum err
@@ -163,13 +199,11 @@ gather_addressees(struct sealing *s, struct txn *t)
 	for (size_t i = 0; i < count; i++) {
 		struct seal_addressee *to = &s->work.to[s->work.to_count];
 		Citex__BookAddressee *a = NULL;
-		const struct directory_authority *known;
 		uint8_t chance[10];
 		enum err e = book_addressee(s->office->book, t, s->id, (unsigned)i, &a);
 		if (e != OK)
 			return e;
-		known = directory_authority(s->work.directory, a->authority);
-		to->key = known != NULL ? directory_sealing_key(known, s->work.now.utc_ms) : NULL;
+		to->key = key_for(s, a);
 		if (needs_envelope(a) && to->key != NULL) {
 			random_bytes(chance, sizeof(chance));
 			to->envelope_id = id_make(s->work.now.utc_ms, chance);

@@ -304,20 +304,52 @@ opener_for(struct vault *v, struct bytes key_id)
 	return NULL;
 }
 
+/* The directory has our key under KEY_ID: NULL, it has not. */
+static const struct directory_key *
+listed_as_ours(const struct open_work *w, struct bytes key_id)
+{
+	const struct directory_key *key = NULL;
+	const char *owner = NULL;
+	enum cert_use use;
+
+	if (directory_key_find(w->directory, key_id, &key, &owner, &use) != OK ||
+	    use != USE_SEALING || strcmp(owner, w->vault->config->authority) != 0)
+		return NULL;
+	return key;
+}
+
+/* Which opener has the key. A key of ours that is not kept any more, or should not be, is gone:
+ * its author is asked to seal anew. Which key it is anybody can read in the envelope, so that
+ * this answer tells nothing about what is in it. */
+static enum err
+find_opener(struct open_work *w, struct cms_opener **out)
+{
+	const struct directory_key *listed;
+	struct bytes key_id;
+	enum err e = envelope_recipient(&w->envelope, &key_id);
+
+	if (e != OK)
+		return ERR_CANNOT_BE_OPENED;
+	listed = listed_as_ours(w, key_id);
+	*out = opener_for(w->vault, key_id);
+	if (*out == NULL)
+		return listed != NULL ? ERR_RESEAL : ERR_CANNOT_BE_OPENED;
+	return listed != NULL && listed->until_ms != 0 &&
+		w->now_ms > listed->until_ms + SEALING_KEY_KEPT_MS
+	    ? ERR_RESEAL
+	    : OK;
+}
+
 static void
 open_run(struct work *work)
 {
 	struct open_work *w = (struct open_work *)work;
 	struct cms_opener *opener = NULL;
-	struct bytes key_id;
 
-	w->err = envelope_recipient(&w->envelope, &key_id);
-	if (w->err == OK)
-		opener = opener_for(w->vault, key_id);
-	if (w->err != OK || opener == NULL) {
-		w->err = ERR_CANNOT_BE_OPENED;
-		memcpy(w->detail, "not sealed to a key of ours",
-		    sizeof("not sealed to a key of ours"));
+	w->err = find_opener(w, &opener);
+	if (w->err != OK) {
+		memcpy(w->detail, "not sealed to a key that we have",
+		    sizeof("not sealed to a key that we have"));
 		return;
 	}
 	w->err = envelope_open(opener, w->directory, w->vault->config->authority, &w->envelope,

@@ -59,6 +59,7 @@ struct open_work {
 	enum err err;
 	char detail[200]; /* for the local log alone */
 };
+/* ERR is what envelope_open() says, or ERR_RESEAL: it was sealed to a key of ours that is gone. */
 void vault_open(struct vault *v, struct open_work *w);
 
 /* Sign receipts and refusals about envelopes that arrived (slips_make()). Store thread. */

@@ -30,6 +30,10 @@ each_envelope(struct withdraw_job *w, struct txn *t, const Citex__BookMessage *m
 		Citex__BookAddressee *a = NULL;
 		struct id envelope;
 		e = book_addressee(w->office->book, t, w->id, i, &a);
+		if (e == OK && a->reseals > 0) { /* they had it, unread */
+			w->words = "it has left this office; send a note that corrects it";
+			e = ERR_WRONG_STATE;
+		}
 		if (e == OK && id_from_bytes(bytes_of_pb(a->envelope_id), &envelope) == OK)
 			e = fn(w, t, envelope);
 		proto_free((ProtobufCMessage *)a);

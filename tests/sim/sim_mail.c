@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Three nodes with offices and a relay in one process and one seed: the real
  * offices, posts, sessions, queues and slips on simulated disks and links, with
- * delays, cuts, refused dials, and deaths before and after commits.
+ * delays, cuts, refused dials, deaths before and after commits, and a directory
+ * that retires all sealing keys while one of the offices throws its old one away.
  *
  *   sim_mail [FIRST-SEED [COUNT]]
  *
@@ -30,7 +31,7 @@
 
 #define MESSAGES_MAX 8
 #define STORM_MS (20 * SECOND_MS)
-#define CALM_MS (10 * MINUTE_MS)
+#define CALM_MS (3 * HOUR_MS) /* a node far from the new directory asks once an hour */
 
 /* A node's post. */
 struct sim_post {
@@ -53,7 +54,7 @@ struct sim_office {
 	struct store *store;
 	struct office *office;
 	struct office_config config;
-	struct office_key signing, sealing;
+	struct office_key signing, sealing[2]; /* of the first directory, and of the second */
 	struct secret store_key;
 	struct office_watch *watch;
 };
@@ -86,6 +87,10 @@ static struct sim_office offices[] = {
 #define OFFICES (sizeof(offices) / sizeof(*offices))
 
 static struct fixture *fixture;
+static struct directory *first_directory; /* the second is the fixture's newest */
+static int64_t renew_at_ms; /* when an office throws its old key away; INT64_MAX: never */
+static struct sim_office *renewed; /* which has */
+static uint64_t resealed; /* messages, over all seeds */
 static struct wish wishes[MESSAGES_MAX];
 static size_t wish_count;
 static uint64_t seed_now;
@@ -137,7 +142,7 @@ make_post(struct sim_post *p)
 		.tls = p->tls,
 		.admin_fd = -1,
 		.receipts_key = fixture_key(fixture, p->name, USE_RECEIPTS),
-		.directory = fixture_directory(fixture),
+		.directory = first_directory,
 		.trust.pin = fixture_pin(fixture),
 		.offices = p->offices,
 		.retry_first_ms = 200,
@@ -247,6 +252,8 @@ on_event(void *arg, Citex__Event *e)
 		if (w->to->office != NULL && !is_filed(w->to, w->id))
 			failed("an `opened' came home for what is not on the addressee's disk");
 	}
+	if (strcmp(e->state, "queued") == 0) /* once more */
+		resealed++;
 	w->home_stored = w->home_stored || strcmp(e->state, "stored") == 0;
 	if (strcmp(e->state, "refused") == 0 || strcmp(e->state, "expired") == 0) {
 		printf("%s of %s to %s\n", e->state, o->authority, e->authority);
@@ -289,8 +296,6 @@ make_office(struct sim_office *o)
 {
 	o->signing = (struct office_key){ fixture_cert(fixture, o->authority, USE_SIGNING),
 		fixture_key(fixture, o->authority, USE_SIGNING) };
-	o->sealing = (struct office_key){ fixture_cert(fixture, o->authority, USE_SEALING),
-		fixture_key(fixture, o->authority, USE_SEALING) };
 	if (o->store_key.at == NULL && secret_init(&o->store_key, 32) != OK)
 		failed("no memory");
 	o->machine = machine_new(o->authority, boot_office, office_died, o);
@@ -299,9 +304,9 @@ make_office(struct sim_office *o)
 	o->config = (struct office_config){ .authority = o->authority,
 		.node = o->node,
 		.signing = &o->signing,
-		.sealing = &o->sealing,
+		.sealing = o->sealing,
 		.signing_count = 1,
-		.sealing_count = 1,
+		.sealing_count = 2,
 		.store_key = &o->store_key,
 		.link_path = o->path,
 		.trust.pin = fixture_pin(fixture),
@@ -434,12 +439,41 @@ any_machine(void)
 	return i < POSTS ? posts[i].machine : offices[i - POSTS].machine;
 }
 
+/* An administrator installs the second directory at the node of the office that begins anew
+ * without its old key. It goes on to the others by itself. */
+static void
+renew_keys(void)
+{
+	struct directory *d = fixture_directory(fixture);
+	struct sim_post *at = NULL;
+
+	if (renewed == NULL && world_now().mono_ms >= renew_at_ms) {
+		struct sim_office *o = &offices[world_chance(OFFICES)];
+		if (!machine_is_up(o->machine) || !machine_may_die(o->machine))
+			return;
+		renewed = o;
+		o->config.sealing = &o->sealing[1];
+		o->config.sealing_count = 1;
+		machine_crash(o->machine);
+		faults_used[FAULT_KEY_GONE]++;
+	}
+	for (size_t i = 0; renewed != NULL && i < POSTS; i++) {
+		if (strcmp(posts[i].name, renewed->node) == 0)
+			at = &posts[i];
+	}
+	if (at != NULL && at->post != NULL &&
+	    post_directory_number(at->post) < directory_number(d) &&
+	    post_directory_offered(at->post, directory_signed_head(d), directory_contents(d)) != OK)
+		failed("a directory cannot be installed");
+}
+
 static void
 storm(void)
 {
 	while (world_now().mono_ms < STORM_MS) {
 		world_run(world_now().mono_ms + 50);
 		let_officers_work();
+		renew_keys();
 		if (world_chance(400) == 0) {
 			struct machine *m = any_machine();
 			if (machine_is_up(m) && machine_may_die(m)) {
@@ -513,6 +547,7 @@ calm(void)
 	while (!(all_up() && all_home()) && world_now().mono_ms < end_ms) {
 		world_run(world_now().mono_ms + 200);
 		let_officers_work();
+		renew_keys();
 	}
 }
 
@@ -605,6 +640,9 @@ run_seed(uint64_t seed)
 	for (size_t i = 0; i < OFFICES; i++)
 		make_office(&offices[i]);
 	make_wishes();
+	renewed = NULL;
+	renew_at_ms =
+	    world_chance(4) != 0 ? INT64_MAX : 1000 + (int64_t)world_chance(STORM_MS * 3 / 4);
 	for (size_t i = 0; i < POSTS; i++)
 		machine_boot(posts[i].machine);
 	for (size_t i = 0; i < OFFICES; i++)
@@ -631,7 +669,8 @@ report(uint64_t first, uint64_t count)
 		[FAULT_CRASH_BEFORE_COMMIT] = true,
 		[FAULT_CRASH_AFTER_COMMIT] = true,
 		[FAULT_CRASH_ANY] = true,
-		[FAULT_CLOCK_JUMP] = true };
+		[FAULT_CLOCK_JUMP] = true,
+		[FAULT_KEY_GONE] = true };
 	int unused = 0;
 
 	printf("seeds %lu to %lu\n", (unsigned long)first, (unsigned long)(first + count - 1));
@@ -639,6 +678,8 @@ report(uint64_t first, uint64_t count)
 		printf("  %-20s %lu\n", fault_words((enum fault)i), (unsigned long)faults_used[i]);
 		unused += wanted[i] && faults_used[i] == 0 ? 1 : 0;
 	}
+	printf("  %-20s %lu\n", "sealed anew", (unsigned long)resealed);
+	unused += count >= 20 && resealed == 0 ? 1 : 0;
 	if (unused > 0)
 		printf("a fault was never used\n");
 	printf("%lu passed, %d failed\n", (unsigned long)count, unused);
@@ -654,6 +695,27 @@ __lsan_is_turned_off(void)
 	return 1;
 }
 
+static void
+take_sealing_keys(int which)
+{
+	for (size_t i = 0; i < OFFICES; i++)
+		offices[i].sealing[which] =
+		    (struct office_key){ fixture_cert(fixture, offices[i].authority, USE_SEALING),
+			    fixture_key(fixture, offices[i].authority, USE_SEALING) };
+}
+
+static void
+make_directories(void)
+{
+	fixture = fixture_new();
+	first_directory = directory_ref(fixture_directory(fixture));
+	take_sealing_keys(0);
+	for (size_t i = 0; i < OFFICES; i++)
+		fixture_renew(fixture, offices[i].authority, USE_SEALING, FIXTURE_NOW_MS);
+	(void)fixture_publish(fixture);
+	take_sealing_keys(1);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -663,7 +725,7 @@ main(int argc, char **argv)
 	log_set_level(LEVEL_ERROR);
 	if (getenv("SIM_LOG") != NULL)
 		log_set_level(LEVEL_DEBUG);
-	fixture = fixture_new();
+	make_directories();
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	(void)run_seed(first); /* OpenSSL warms its keys up with the first use of each */
 	for (uint64_t i = 0; i < count; i++) {

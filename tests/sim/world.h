@@ -22,7 +22,8 @@
 	X(FAULT_CRASH_AFTER_COMMIT, "crash-after-commit") \
 	X(FAULT_CRASH_ANY, "crash-anywhere") \
 	X(FAULT_DISK_FULL, "disk-full") \
-	X(FAULT_CLOCK_JUMP, "clock-jump")
+	X(FAULT_CLOCK_JUMP, "clock-jump") \
+	X(FAULT_KEY_GONE, "key-gone")
 enum fault {
 #define X(name, words) name,
 	FAULT_LIST(X)

@@ -27,13 +27,15 @@
 
 static struct fixture *fixture;
 static struct secret store_key;
-static struct office_key signing, sealing;
+static struct office_key signing, sealing[2]; /* the last is the one in force */
+static struct office_key old_sealing; /* kept beside it, when there is one */
 static struct office_config config;
 static struct store *store;
 static struct office *office;
 static struct machine *ke, *elsewhere;
 static void (*before_start)(struct book *b, struct txn *t); /* changes the first store */
 static bool store_is_made, is_restored; /* at the next boot: from a backup */
+static bool has_newer; /* a directory that is in the store at the next start */
 static unsigned told_new;
 
 /* An attachment in chunks. */
@@ -202,7 +204,9 @@ on_tick(void *arg)
 static void
 on_opened(void *arg, struct link *l, const char *peer)
 {
-	struct session_self self = { .node = "ke", .incarnation = { 5 }, .directory = 1 };
+	struct session_self self = { .node = "ke",
+		.incarnation = { 5 },
+		.directory = directory_number(fixture_directory(fixture)) };
 	struct event ev = { .type = EVENT_OPEN };
 
 	(void)arg;
@@ -460,7 +464,7 @@ fill_store(struct store *s)
 	assert_int_equal(store_begin(s, &t), OK);
 	proto_pack(&directory_signed_head(d)->base, &head);
 	assert_int_equal(book_put_directory(b, t, buffer_bytes(&head), directory_contents(d)), OK);
-	if (before_start != NULL)
+	if (before_start != NULL && !store_is_made)
 		before_start(b, t);
 	assert_int_equal(store_commit(t), OK);
 	book_free(b);
@@ -474,12 +478,13 @@ boot(void *arg, struct machine *m)
 	if (m == elsewhere || elsewhere == NULL)
 		return;
 	assert_int_equal(store_open_sim(machine_disk(m), &book_layout, &store), OK);
-	if (!store_is_made)
+	if (!store_is_made || has_newer)
 		fill_store(store);
 	if (is_restored)
 		assert_int_equal(store_mark_restored(store), OK);
 	store_is_made = true;
 	is_restored = false;
+	has_newer = false;
 	assert_int_equal(office_new(machine_loop(m), store, &config, &office), OK);
 }
 
@@ -514,15 +519,16 @@ begin(uint64_t seed)
 
 	signing = (struct office_key){ fixture_cert(fixture, "ke.ma", USE_SIGNING),
 		fixture_key(fixture, "ke.ma", USE_SIGNING) };
-	sealing = (struct office_key){ fixture_cert(fixture, "ke.ma", USE_SEALING),
+	sealing[0] = old_sealing;
+	sealing[1] = (struct office_key){ fixture_cert(fixture, "ke.ma", USE_SEALING),
 		fixture_key(fixture, "ke.ma", USE_SEALING) };
 	assert_int_equal(secret_from(&store_key, BYTES_OF(key)), OK);
 	config = (struct office_config){ .authority = "ke.ma",
 		.node = "ke",
 		.signing = &signing,
-		.sealing = &sealing,
+		.sealing = &sealing[old_sealing.key != NULL ? 0 : 1],
 		.signing_count = 1,
-		.sealing_count = 1,
+		.sealing_count = old_sealing.key != NULL ? 2 : 1,
 		.store_key = &store_key,
 		.link_path = POST,
 		.trust.pin = fixture_pin(fixture),
@@ -801,6 +807,103 @@ test_office_does_not_open_what_killed_it_three_times(void **state)
 	assert_true(has_alarm("poison"));
 }
 
+/* --- a sealing key that is gone --- */
+
+static struct fixture *common;
+static struct {
+	struct buffer packed, signed_data; /* sealed to the key that was */
+} early;
+
+/* ke.ma's sealing key was renewed an hour ago; what was sealed to the old one is in EARLY. */
+static int
+begin_renewed(bool keeps_old)
+{
+	struct mail_plan plan = { .content = make_query };
+
+	common = fixture;
+	world_begin(1); /* keys need chance */
+	fixture = fixture_new();
+	mail_make(fixture, &plan, &early.packed, &early.signed_data);
+	if (keeps_old)
+		old_sealing = (struct office_key){ fixture_cert(fixture, "ke.ma", USE_SEALING),
+			fixture_key(fixture, "ke.ma", USE_SEALING) };
+	fixture_renew(fixture, "ke.ma", USE_SEALING, FIXTURE_NOW_MS - HOUR_MS);
+	(void)fixture_publish(fixture);
+	before_start = NULL;
+	return begin(1);
+}
+
+static int
+set_up_key_gone(void **state)
+{
+	(void)state;
+	return begin_renewed(false);
+}
+
+static int
+set_up_key_kept(void **state)
+{
+	(void)state;
+	return begin_renewed(true);
+}
+
+static int
+tear_down_renewed(void **state)
+{
+	int result = tear_down(state);
+
+	fixture_free(fixture);
+	fixture = common;
+	old_sealing = (struct office_key){ NULL, NULL };
+	buffer_release(&early.packed);
+	buffer_release(&early.signed_data);
+	return result;
+}
+
+static void
+test_office_asks_for_another_sealing_when_its_key_is_gone(void **state)
+{
+	struct mail_plan again = { .signed_data = buffer_bytes(&early.signed_data) };
+
+	(void)state;
+	offer_packed(buffer_bytes(&early.packed));
+	run_for(2000);
+	assert_int_equal(post.taken, 1);
+	expect_slip(0, CITEX__SLIP_TYPE__SLIP_REFUSED, err_name(ERR_RESEAL));
+	assert_int_equal(count(BOX_INBOX), 0);
+	assert_int_equal(count(BOX_QUARANTINE), 0); /* nobody has to look at it */
+	crash();
+	offer_packed(buffer_bytes(&early.packed));
+	run_for(2000);
+	assert_int_equal(post.slip_count, 2);
+	assert_memory_equal(post.slips[1].digest, post.slips[0].digest, DIGEST_BYTES);
+	offer(&again);
+	run_for(2000);
+	expect_slip(2, CITEX__SLIP_TYPE__SLIP_OPENED, "");
+	assert_int_equal(count(BOX_INBOX), 1);
+	assert_int_equal(told_new, 1);
+}
+
+static void
+test_office_opens_with_a_key_that_it_keeps(void **state)
+{
+	(void)state;
+	machine_clock_jump(ke, SEALING_KEY_KEPT_MS - 2 * HOUR_MS);
+	offer_packed(buffer_bytes(&early.packed));
+	run_for(2000);
+	expect_slip(0, CITEX__SLIP_TYPE__SLIP_OPENED, "");
+}
+
+static void
+test_office_does_not_open_with_a_key_kept_too_long(void **state)
+{
+	(void)state;
+	machine_clock_jump(ke, SEALING_KEY_KEPT_MS);
+	offer_packed(buffer_bytes(&early.packed));
+	run_for(2000);
+	expect_slip(0, CITEX__SLIP_TYPE__SLIP_REFUSED, err_name(ERR_RESEAL));
+}
+
 /* --- attachments --- */
 
 static void
@@ -912,13 +1015,15 @@ on_done(void *arg, enum err e, const char *words)
 	on_submitted(arg, e, words, NULL);
 }
 
+static bool to_two; /* to so.ma as well */
+
 static void
 submit(const char *id, const char *words, struct outcome *out)
 {
 	Citex__Submit s = CITEX__SUBMIT__INIT;
 	Citex__Query q = CITEX__QUERY__INIT;
 	Citex__Permit permit = CITEX__PERMIT__INIT;
-	char *reasons[] = { text("AUTHENTIC") }, *to[] = { text("gb.ma") };
+	char *reasons[] = { text("AUTHENTIC") }, *to[] = { text("gb.ma"), text("so.ma") };
 	struct buffer body = { 0 };
 
 	*out = (struct outcome){ .told = false };
@@ -931,7 +1036,7 @@ submit(const char *id, const char *words, struct outcome *out)
 	s.id = text(id);
 	s.kind = text("query");
 	s.to = to;
-	s.n_to = 1;
+	s.n_to = to_two ? 2 : 1;
 	s.body = pb_of_bytes(buffer_bytes(&body));
 	s.even_if_unreadable = true;
 	office_submit(office, &s, "Wanjiru", on_submitted, out);
@@ -960,6 +1065,195 @@ withdraw(const char *id)
 	run_for(2000);
 	assert_true(out.told);
 	return out;
+}
+
+/* A slip about the I-th envelope that the post was given. */
+static void
+say_slip(size_t i, Citex__SlipType type, const char *maker, enum err reason)
+{
+	bool is_node = strchr(maker, '.') == NULL;
+	struct slip_draft draft = { .type = type,
+		.about = &post.envelopes[i],
+		.to = "ke.ma",
+		.maker = maker,
+		.time_ms = world_now().utc_ms,
+		.reason = reason,
+		.words = "",
+		.directory = 1 };
+	struct buffer packed = { 0 };
+	struct event ev = { .type = EVENT_OFFER_SLIP, .token = ++post.token };
+
+	assert_int_equal(
+	    slips_make(fixture_key(fixture, maker, is_node ? USE_RECEIPTS : USE_SIGNING), &draft, 1,
+		&packed),
+	    OK);
+	ev.bytes = buffer_bytes(&packed);
+	post_event(&ev);
+	buffer_release(&packed);
+}
+
+static void
+offer_slip(size_t i, Citex__SlipType type, const char *maker, enum err reason)
+{
+	say_slip(i, type, maker, reason);
+	run_for(2000);
+}
+
+static Citex__BookAddressee *
+addressee(void)
+{
+	struct txn *t = NULL;
+	struct id id;
+	Citex__BookAddressee *a = NULL;
+
+	assert_int_equal(id_parse(OURS, &id), OK);
+	assert_int_equal(store_read(store, &t), OK);
+	assert_int_equal(book_addressee(office_book(office), t, id, 0, &a), OK);
+	store_end(t);
+	return a;
+}
+
+static void
+expect_addressee(Citex__SlipType reached, bool is_stored, const char *reason)
+{
+	Citex__BookAddressee *a = addressee();
+
+	assert_int_equal(a->reached, reached);
+	assert_int_equal(a->stored != 0, is_stored);
+	assert_string_equal(a->reason, reason);
+	proto_free(&a->base);
+}
+
+static int
+set_up_own(void **state)
+{
+	common = fixture;
+	world_begin(1); /* keys need chance */
+	fixture = fixture_new();
+	return set_up(state);
+}
+
+/* gb.ma has another key from the office's next start on. */
+static void
+renew_theirs(void)
+{
+	fixture_renew(fixture, "gb.ma", USE_SEALING, FIXTURE_NOW_MS);
+	(void)fixture_publish(fixture);
+	has_newer = true;
+	crash();
+}
+
+static void
+expect_sealed_to_newest(size_t i)
+{
+	struct bytes key_id = { NULL, 0 };
+
+	assert_int_equal(envelope_recipient(&post.envelopes[i], &key_id), OK);
+	assert_memory_equal(
+	    key_id.at, cert_key_id(fixture_cert(fixture, "gb.ma", USE_SEALING)), KEY_ID_BYTES);
+}
+
+static void
+test_office_seals_anew_when_the_key_is_gone(void **state)
+{
+	const Citex__Outer *was, *is;
+
+	(void)state;
+	assert_int_equal(submit_and_wait(OURS, "a").err, OK);
+	offer_slip(0, CITEX__SLIP_TYPE__SLIP_STORED, "gb", OK);
+	expect_addressee(CITEX__SLIP_TYPE__SLIP_STORED, true, "");
+	offer_slip(0, CITEX__SLIP_TYPE__SLIP_REFUSED, "gb.ma", ERR_RESEAL);
+	run_for(2 * MINUTE_MS);
+	assert_int_equal(post.envelope_count, 1); /* never to the same key again */
+	expect_addressee(CITEX__SLIP_TYPE__SLIP_NONE, false, err_name(ERR_RESEAL));
+	assert_int_equal(withdraw(OURS).err, ERR_WRONG_STATE);
+	renew_theirs();
+	assert_int_equal(post.envelope_count, 2);
+	was = post.envelopes[0].outer;
+	is = post.envelopes[1].outer;
+	assert_false(id_equal(post.envelopes[0].id, post.envelopes[1].id));
+	assert_true(bytes_equal(bytes_of_pb(was->signed_digest), bytes_of_pb(is->signed_digest)));
+	assert_int_equal(was->sequence, is->sequence);
+	assert_int_equal(was->expires, is->expires);
+	expect_sealed_to_newest(1);
+	/* what comes late about the first one changes nothing */
+	offer_slip(0, CITEX__SLIP_TYPE__SLIP_STORED, "gb", OK);
+	offer_slip(0, CITEX__SLIP_TYPE__SLIP_REFUSED, "gb.ma", ERR_RESEAL);
+	expect_addressee(CITEX__SLIP_TYPE__SLIP_NONE, false, "");
+	run_for(2 * MINUTE_MS);
+	assert_int_equal(post.envelope_count, 2);
+	offer_slip(1, CITEX__SLIP_TYPE__SLIP_STORED, "gb", OK);
+	offer_slip(1, CITEX__SLIP_TYPE__SLIP_OPENED, "gb.ma", OK);
+	expect_addressee(CITEX__SLIP_TYPE__SLIP_OPENED, true, "");
+}
+
+/* The second asks STEPS events after the first, whose new envelope is being made perhaps. */
+static void
+ask_two_for_new_sealings(unsigned steps)
+{
+	int64_t until_ms;
+	size_t gb;
+
+	to_two = true;
+	assert_int_equal(submit_and_wait(OURS, "a").err, OK);
+	to_two = false;
+	assert_int_equal(post.envelope_count, 2);
+	gb = strcmp(post.envelopes[0].outer->addressee, "gb.ma") == 0 ? 0 : 1;
+	fixture_renew(fixture, "so.ma", USE_SEALING, FIXTURE_NOW_MS);
+	renew_theirs();
+	say_slip(gb, CITEX__SLIP_TYPE__SLIP_REFUSED, "gb.ma", ERR_RESEAL);
+	until_ms = world_now().mono_ms + 1000;
+	for (unsigned i = 0; i < steps && world_step(until_ms); i++)
+		;
+	say_slip(1 - gb, CITEX__SLIP_TYPE__SLIP_REFUSED, "so.ma", ERR_RESEAL);
+	run_for(2 * MINUTE_MS);
+	assert_int_equal(post.envelope_count, 6); /* the first two came again with the restart */
+	assert_string_not_equal(
+	    post.envelopes[4].outer->addressee, post.envelopes[5].outer->addressee);
+	for (size_t i = 0; i < 4; i++) {
+		assert_false(id_equal(post.envelopes[i].id, post.envelopes[4].id));
+		assert_false(id_equal(post.envelopes[i].id, post.envelopes[5].id));
+	}
+}
+
+static void
+test_office_seals_anew_for_two_who_ask_one_after_the_other(void **state)
+{
+	for (unsigned steps = 0; steps < 24; steps++) {
+		if (steps > 0)
+			(void)set_up_own(state);
+		ask_two_for_new_sealings(steps);
+		if (steps + 1 < 24)
+			(void)tear_down_renewed(state);
+	}
+}
+
+static void
+test_office_seals_anew_so_often_and_no_more(void **state)
+{
+	(void)state;
+	assert_int_equal(submit_and_wait(OURS, "a").err, OK);
+	for (unsigned i = 0; i < RESEALS_MAX; i++) {
+		offer_slip(i, CITEX__SLIP_TYPE__SLIP_REFUSED, "gb.ma", ERR_RESEAL);
+		renew_theirs();
+		assert_int_equal(post.envelope_count, i + 2);
+	}
+	offer_slip(RESEALS_MAX, CITEX__SLIP_TYPE__SLIP_REFUSED, "gb.ma", ERR_RESEAL);
+	renew_theirs();
+	assert_int_equal(post.envelope_count, RESEALS_MAX + 1);
+	expect_addressee(CITEX__SLIP_TYPE__SLIP_REFUSED, false, err_name(ERR_RESEAL));
+}
+
+/* Whose key it is says that it is gone; from a node it is a refusal like any other. */
+static void
+test_office_does_not_seal_anew_for_a_node(void **state)
+{
+	(void)state;
+	assert_int_equal(submit_and_wait(OURS, "a").err, OK);
+	offer_slip(0, CITEX__SLIP_TYPE__SLIP_REFUSED, "gb", ERR_RESEAL);
+	expect_addressee(CITEX__SLIP_TYPE__SLIP_REFUSED, false, err_name(ERR_RESEAL));
+	renew_theirs();
+	assert_int_equal(post.envelope_count, 1);
 }
 
 static void
@@ -1398,6 +1692,22 @@ main(void)
 		cmocka_unit_test_setup_teardown(
 		    test_office_does_not_open_what_killed_it_three_times, set_up_left_thrice,
 		    tear_down),
+		cmocka_unit_test_setup_teardown(
+		    test_office_asks_for_another_sealing_when_its_key_is_gone, set_up_key_gone,
+		    tear_down_renewed),
+		cmocka_unit_test_setup_teardown(
+		    test_office_opens_with_a_key_that_it_keeps, set_up_key_kept, tear_down_renewed),
+		cmocka_unit_test_setup_teardown(test_office_does_not_open_with_a_key_kept_too_long,
+		    set_up_key_kept, tear_down_renewed),
+		cmocka_unit_test_setup_teardown(
+		    test_office_seals_anew_when_the_key_is_gone, set_up_own, tear_down_renewed),
+		cmocka_unit_test_setup_teardown(
+		    test_office_seals_anew_for_two_who_ask_one_after_the_other, set_up_own,
+		    tear_down_renewed),
+		cmocka_unit_test_setup_teardown(
+		    test_office_seals_anew_so_often_and_no_more, set_up_own, tear_down_renewed),
+		cmocka_unit_test_setup_teardown(
+		    test_office_does_not_seal_anew_for_a_node, set_up_own, tear_down_renewed),
 		OFFICE_TEST(test_office_takes_an_envelope_with_its_last_chunk),
 		OFFICE_TEST(test_office_takes_no_false_chunk),
 		OFFICE_TEST(test_office_files_an_answer_that_was_passed_on),
