@@ -138,7 +138,10 @@ add_row(struct table *t, const Citex__MessageRow *row, const char *id, bool sent
 	if (row->reason[0] != '\0')
 		buffer_printf(&state, ": %s", row->reason);
 	const char *const cells[] = { row->new_ ? "*" : "", id, time, row->kind, buffer_text(&who),
-		row->subject, buffer_text(&state), due, row->overdue ? _("OVERDUE") : "" };
+		row->subject, buffer_text(&state), due,
+		row->overdue      ? _("OVERDUE")
+		    : row->silent ? _("SILENT")
+				  : "" };
 	table_row(t, paint_of(row), cells);
 }
 

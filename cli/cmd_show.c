@@ -189,7 +189,10 @@ add_addressee(struct table *t, const Citex__Addressee *a)
 		buffer_printf(
 		    &words, _("%sinterim answer until %.10s"), words.len > 0 ? "; " : "", a->until);
 	const char *const cells[] = { a->authority, a->state, since, due,
-		a->overdue ? _("OVERDUE") : "", last, next, sent, buffer_text(&words) };
+		a->overdue      ? _("OVERDUE")
+		    : a->silent ? _("SILENT")
+				: "",
+		last, next, sent, buffer_text(&words) };
 	table_row(t, paint_of(a), cells);
 }
 

@@ -82,7 +82,9 @@
 #define RESEALS_MAX 3 /* new sealings for one addressee: who asks for more keeps no key */
 #define KEY_OVERLAP_MS (30 * DAY_MS)
 #define SEALING_KEY_KEPT_MS (90 * DAY_MS)
-#define SILENCE_NOTICE_MS (4 * HOUR_MS)
+#define SILENCE_NOTICE_MS (4 * HOUR_MS) /* no word from an addressee: the officer hears it */
+#define SILENCE_LOOKS_MAX 1000 /* envelopes looked at a minute: the loop waits for it */
+#define DUE_SOON_MS (2 * DAY_MS) /* before an answer is due: time for an interim one */
 #define SWEEP_CHUNKS_MAX 64 /* deleted in one transaction: what others write waits for it */
 #define DESK_CLIENTS_MAX 64
 #define DESK_CLIENTS_PER_USER_MAX 32 /* one user's programs leave room for another's */

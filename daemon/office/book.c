@@ -608,6 +608,34 @@ book_each_marked(struct book *b, struct txn *t, unsigned list, book_id_fn *fn, v
 }
 
 enum err
+book_each_marked_after(
+    struct book *b, struct txn *t, unsigned list, struct id after, book_id_fn *fn, void *arg)
+{
+	struct id_walk w = { fn, arg, 1 };
+	struct key front = key_number(list, 1), from = list_key(list, after);
+
+	(void)b;
+	if (!id_is_zero(after))
+		key_add_number(&from, 0, 1); /* behind it */
+	return each_row_from(t, T_LISTS, bytes_of_key(&from), bytes_of_key(&front), on_id_row, &w);
+}
+
+struct id
+book_notice_id(struct id message, const char *authority, int64_t date_ms)
+{
+	CLEANUP(buffer_release) struct buffer all = { 0 };
+	uint8_t digest[DIGEST_BYTES];
+	struct id id;
+
+	buffer_add(&all, id_bytes(&message));
+	buffer_add_u64(&all, (uint64_t)date_ms);
+	buffer_add_str(&all, authority);
+	sha256(buffer_bytes(&all), digest);
+	memcpy(id.at, digest, ID_BYTES);
+	return id;
+}
+
+enum err
 book_next_sequence(struct book *b, struct txn *t, const char *addressee, uint64_t *out)
 {
 	CLEANUP(buffer_release) struct buffer was = { 0 }, is = { 0 };

@@ -81,9 +81,16 @@ enum {
 	LIST_WAITING /* taken, not yet opened */,
 	LIST_UPLOADS, /* attachments without a message */
 	LIST_CLOCKS, /* exchanges with a clock */
-	LIST_LATE, /* messages whose lateness was told */
-	LIST_ORPHANS /* handles whose chunks are to be deleted */
+	LIST_LATE, /* book_notice_id() of what was told: an answer is overdue, */
+	LIST_ORPHANS, /* handles whose chunks are to be deleted */
+	LIST_SOON, /* is due soon, */
+	LIST_SILENT /* and no word came from an addressee */
 };
+/* The same for ids after AFTER. */
+enum err book_each_marked_after(struct book *b, struct txn *t, unsigned list, struct id after,
+    book_id_fn *fn, void *arg) MUST_CHECK;
+/* What is told once for a message, an authority and a date. */
+struct id book_notice_id(struct id message, const char *authority, int64_t date_ms);
 /* The next sequence number for an addressee. */
 enum err book_next_sequence(struct book *b, struct txn *t, const char *addressee, uint64_t *out)
     MUST_CHECK;

@@ -209,6 +209,9 @@ make_row(const struct display *v, const struct history *d, const struct history_
 	text_set(&row->state, m->message->outgoing ? least_state(d, m) : incoming_state(d, m));
 	text_set_time(&row->due, due_ms);
 	row->overdue = overdue;
+	for (size_t i = 0; i < m->addressee_count; i++)
+		row->silent =
+		    row->silent || history_is_silent(m->message, m->addressees[i], v->now_ms);
 	row->new_ = m->message->new_;
 	row->urgent = m->message->urgent;
 	if (m->content->handling != NULL)
@@ -330,6 +333,7 @@ make_addressee(
 	text_set_time(&out->since, since_ms);
 	text_set(&out->reason, a->reason);
 	text_set(&out->words, a->words);
+	out->silent = history_is_silent(m->message, a, v->now_ms);
 	add_clock(v, clock_of(d, m, a->authority), out);
 	if (id_from_bytes(bytes_of_pb(a->envelope_id), &envelope) != OK)
 		return out;

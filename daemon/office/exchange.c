@@ -170,6 +170,13 @@ exchange_clock_is_overdue(const struct exchange_clock *c, int64_t now_ms)
 	return c->answered_ms == 0 && !c->ended && c->due_ms != 0 && now_ms > c->due_ms;
 }
 
+bool
+exchange_clock_is_due_soon(const struct exchange_clock *c, int64_t now_ms)
+{
+	return c->answered_ms == 0 && !c->ended && c->due_ms != 0 && now_ms <= c->due_ms &&
+	    now_ms > c->due_ms - DUE_SOON_MS;
+}
+
 int64_t
 exchange_next_ms(const struct exchange *x, int64_t now_ms)
 {

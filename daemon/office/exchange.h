@@ -67,6 +67,8 @@ void exchange_release(struct exchange *x);
 const char *exchange_status_word(enum exchange_status s); /* open, answered, closed */
 /* Is the clock running and past its due time at NOW_MS? */
 bool exchange_clock_is_overdue(const struct exchange_clock *c, int64_t now_ms);
+/* Is it running, and due within DUE_SOON_MS? */
+bool exchange_clock_is_due_soon(const struct exchange_clock *c, int64_t now_ms);
 /* When the state next changes by itself (a clock runs out): INT64_MAX: never. */
 int64_t exchange_next_ms(const struct exchange *x, int64_t now_ms);
 

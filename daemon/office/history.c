@@ -18,6 +18,15 @@ history_message_release(struct history_message *m)
 	*m = (struct history_message){ 0 };
 }
 
+bool
+history_is_silent(const Citex__BookMessage *m, const Citex__BookAddressee *a, int64_t now_ms)
+{
+	return !m->withdrawn && a->stored == 0 &&
+	    (a->reached == CITEX__SLIP_TYPE__SLIP_NONE ||
+		a->reached == CITEX__SLIP_TYPE__SLIP_RELAYED) &&
+	    now_ms - (int64_t)m->filed > SILENCE_NOTICE_MS;
+}
+
 /* M->message is set: the rest of it. */
 static enum err
 fill_message(struct office *o, struct txn *t, struct history_message *m)

@@ -26,6 +26,9 @@ struct history {
 enum err history_load(struct office *o, struct txn *t, struct id exchange, int64_t now_ms,
     struct history *out) MUST_CHECK;
 void history_release(struct history *v);
+/* Has A, an addressee of M, been sent to for SILENCE_NOTICE_MS without a receipt of its own node?
+ */
+bool history_is_silent(const Citex__BookMessage *m, const Citex__BookAddressee *a, int64_t now_ms);
 /* One message alone. */
 enum err history_message_load(
     struct office *o, struct txn *t, struct id id, struct history_message *out) MUST_CHECK;

@@ -146,6 +146,8 @@ struct office {
 
 	/* watchman.c */
 	struct timer *watchman;
+	struct id silence_seen; /* envelopes up to here were looked at when they had waited long */
+	bool noticing; /* what is to be told is being written */
 	int64_t reoffer_ms;
 };
 

@@ -567,9 +567,14 @@ test_submit_is_done_once_and_tracked(void **state)
 	assert_int_equal(a->tracking->n_addressees, 1);
 	assert_string_equal(a->tracking->addressees[0]->authority, "gb.ma");
 	assert_string_equal(a->tracking->addressees[0]->state, "queued");
+	assert_false(a->tracking->addressees[0]->silent);
 	a = ask_list(&p, "sent", "");
 	assert_int_equal(a->listing->n_messages, 1);
 	assert_string_equal(row_of(a, OURS)->state, "queued");
+	assert_false(row_of(a, OURS)->silent);
+	run_for(SILENCE_NOTICE_MS);
+	assert_true(ask(&p, &r)->tracking->addressees[0]->silent);
+	assert_true(row_of(ask_list(&p, "sent", ""), OURS)->silent);
 	end(&p);
 }
 

@@ -116,6 +116,19 @@ test_exchange_is_due_two_weeks_after_the_receipt(void **state)
 	assert_true(t->x.clocks[0].was_overdue);
 }
 
+static void
+test_exchange_is_due_soon_two_days_before(void **state)
+{
+	struct tale *t = *state;
+
+	ask(t, T0, -1);
+	look(t, T0);
+	assert_false(exchange_clock_is_due_soon(&t->x.clocks[0], DUE - DUE_SOON_MS));
+	assert_true(exchange_clock_is_due_soon(&t->x.clocks[0], DUE - DUE_SOON_MS + 1));
+	assert_true(exchange_clock_is_due_soon(&t->x.clocks[0], DUE));
+	assert_false(exchange_clock_is_due_soon(&t->x.clocks[0], DUE + 1));
+}
+
 /* Silence is not refusal, and no answer: no lapse of time changes the state. */
 static void
 test_exchange_silence_is_never_an_answer(void **state)
@@ -372,6 +385,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		T(test_exchange_not_delivered_has_no_due),
 		T(test_exchange_is_due_two_weeks_after_the_receipt),
+		T(test_exchange_is_due_soon_two_days_before),
 		T(test_exchange_silence_is_never_an_answer),
 		T(test_exchange_an_answer_stops_the_clock),
 		T(test_exchange_a_late_answer_was_overdue),

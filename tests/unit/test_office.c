@@ -37,6 +37,11 @@ static void (*before_start)(struct book *b, struct txn *t); /* changes the first
 static bool store_is_made, is_restored; /* at the next boot: from a backup */
 static bool has_newer; /* a directory that is in the store at the next start */
 static unsigned told_new;
+static struct { /* notices, and hooks for them */
+	char words[SEEN_MAX][100];
+	size_t count;
+	unsigned hooks;
+} told_due;
 
 /* An attachment in chunks. */
 #define CHUNKS 5
@@ -444,11 +449,26 @@ expect_slip(size_t i, Citex__SlipType type, const char *reason)
 /* --- life --- */
 
 static void
+on_event(void *arg, Citex__Event *e)
+{
+	(void)arg;
+	if (strcmp(e->event, "due") != 0)
+		return;
+	assert_true(told_due.count < SEEN_MAX);
+	(void)snprintf(told_due.words[told_due.count++], sizeof(told_due.words[0]), "%s %s",
+	    e->state, e->authority);
+}
+
+static void
 on_hook(void *arg, const char *event, const char *id, const char *kind)
 {
 	(void)arg;
 	(void)id;
-	(void)kind;
+	if (strcmp(event, "due") == 0) {
+		assert_int_equal(
+		    strncmp(told_due.words[told_due.count - 1], kind, strlen(kind)), 0);
+		told_due.hooks++;
+	}
 	told_new += strcmp(event, "new") == 0 ? 1 : 0;
 }
 
@@ -486,6 +506,7 @@ boot(void *arg, struct machine *m)
 	is_restored = false;
 	has_newer = false;
 	assert_int_equal(office_new(machine_loop(m), store, &config, &office), OK);
+	(void)office_watch(office, on_event, NULL);
 }
 
 static void
@@ -536,6 +557,7 @@ begin(uint64_t seed)
 		.hook = on_hook };
 	store_is_made = false;
 	told_new = 0;
+	memset(&told_due, 0, sizeof(told_due));
 	world_begin(seed);
 	world_calm();
 	elsewhere = NULL;
@@ -1619,6 +1641,132 @@ test_office_offers_again_to_a_node_that_lost_its_disk(void **state)
 	assert_int_equal(post.envelope_count, 3);
 }
 
+/* --- what an officer is told of --- */
+
+/* WHAT was told COUNT times in all. */
+static void
+expect_told(const char *what, unsigned count)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < told_due.count; i++)
+		n += strcmp(told_due.words[i], what) == 0 ? 1 : 0;
+	if (n != count)
+		fail_msg("`%s' was told %u times", what, n);
+	assert_int_equal(told_due.hooks, told_due.count);
+}
+
+static void
+submit_to_two(void)
+{
+	to_two = true;
+	assert_int_equal(submit_and_wait(OURS, "a").err, OK);
+	to_two = false;
+	assert_int_equal(post.envelope_count, 2);
+}
+
+/* The place of the envelope to AUTHORITY among those that the post has. */
+static size_t
+envelope_to(const char *authority)
+{
+	for (size_t i = 0; i < post.envelope_count; i++) {
+		if (strcmp(post.envelopes[i].outer->addressee, authority) == 0)
+			return i;
+	}
+	fail_msg("nothing was sent to %s", authority);
+	return 0;
+}
+
+static void
+test_office_tells_of_an_addressee_who_says_nothing_for_hours(void **state)
+{
+	(void)state;
+	submit_to_two();
+	offer_slip(envelope_to("gb.ma"), CITEX__SLIP_TYPE__SLIP_STORED, "gb", OK);
+	offer_slip(
+	    envelope_to("so.ma"), CITEX__SLIP_TYPE__SLIP_RELAYED, "secretariat", OK); /* no word */
+	run_for(SILENCE_NOTICE_MS - MINUTE_MS);
+	assert_int_equal(told_due.count, 0);
+	run_for(4 * MINUTE_MS);
+	expect_told("silent so.ma", 1);
+	assert_int_equal(told_due.count, 1);
+	run_for(2 * HOUR_MS);
+	crash();
+	run_for(2 * HOUR_MS);
+	assert_int_equal(told_due.count, 1);
+}
+
+/* Not only what the post has: also what cannot be sealed, and what waits for the post. */
+static void
+test_office_tells_of_silence_when_the_post_is_away(void **state)
+{
+	(void)state;
+	machine_cut(elsewhere, true);
+	link_close(post.link);
+	post_loses();
+	run_for(1000);
+	assert_int_equal(submit_and_wait(OURS, "a").err, OK);
+	run_for(SILENCE_NOTICE_MS + 3 * MINUTE_MS);
+	expect_told("silent gb.ma", 1);
+	assert_int_equal(told_due.count, 1);
+	machine_cut(elsewhere, false);
+	run_for(20000);
+}
+
+static void
+test_office_tells_of_silence_when_there_is_no_key(void **state)
+{
+	(void)state;
+	assert_int_equal(submit_and_wait(OURS, "a").err, OK);
+	offer_slip(0, CITEX__SLIP_TYPE__SLIP_REFUSED, "gb.ma", ERR_RESEAL);
+	run_for(SILENCE_NOTICE_MS + 3 * MINUTE_MS);
+	expect_told("silent gb.ma", 1);
+	assert_int_equal(told_due.count, 1);
+}
+
+/* Each addressee has its own clock, and what is told of one says nothing of another. */
+static void
+test_office_tells_what_is_due_and_overdue_for_each_addressee(void **state)
+{
+	const int64_t length_ms = 14 * DAY_MS;
+
+	(void)state;
+	submit_to_two();
+	offer_slip(envelope_to("gb.ma"), CITEX__SLIP_TYPE__SLIP_STORED, "gb", OK);
+	offer_slip(envelope_to("gb.ma"), CITEX__SLIP_TYPE__SLIP_OPENED, "gb.ma", OK);
+	run_for(DAY_MS);
+	told_due.count = told_due.hooks = 0; /* so.ma's silence */
+	offer_slip(envelope_to("so.ma"), CITEX__SLIP_TYPE__SLIP_STORED, "so", OK);
+	offer_slip(envelope_to("so.ma"), CITEX__SLIP_TYPE__SLIP_OPENED, "so.ma", OK);
+	run_for(length_ms - DUE_SOON_MS - DAY_MS - HOUR_MS);
+	assert_int_equal(told_due.count, 0);
+	run_for(2 * HOUR_MS);
+	expect_told("soon gb.ma", 1);
+	assert_int_equal(told_due.count, 1);
+	run_for(DUE_SOON_MS);
+	expect_told("soon so.ma", 1);
+	expect_told("overdue gb.ma", 1);
+	assert_int_equal(told_due.count, 3);
+	crash();
+	run_for(DAY_MS);
+	expect_told("overdue so.ma", 1);
+	assert_int_equal(told_due.count, 4);
+}
+
+/* We owe as well. */
+static void
+test_office_tells_what_it_owes_itself(void **state)
+{
+	struct mail_plan plan = { .content = make_query };
+
+	(void)state;
+	offer(&plan);
+	run_for(14 * DAY_MS + HOUR_MS);
+	expect_told("soon ke.ma", 1);
+	expect_told("overdue ke.ma", 1);
+	assert_int_equal(told_due.count, 2);
+}
+
 /* --- death at any point --- */
 
 /* Run N events, die, and go on: what was taken is filed once, what was accepted goes out. */
@@ -1722,6 +1870,11 @@ main(void)
 		OFFICE_TEST(test_office_throws_away_what_found_no_room),
 		OFFICE_TEST(test_office_sends_what_it_signed_before_it_was_restored),
 		OFFICE_TEST(test_office_offers_again_to_a_node_that_lost_its_disk),
+		OFFICE_TEST(test_office_tells_of_an_addressee_who_says_nothing_for_hours),
+		OFFICE_TEST(test_office_tells_of_silence_when_the_post_is_away),
+		OFFICE_TEST(test_office_tells_of_silence_when_there_is_no_key),
+		OFFICE_TEST(test_office_tells_what_is_due_and_overdue_for_each_addressee),
+		OFFICE_TEST(test_office_tells_what_it_owes_itself),
 		OFFICE_TEST(test_office_loses_nothing_whenever_it_dies),
 	};
 
