@@ -113,6 +113,25 @@ envelope_parse(struct bytes packed, struct envelope *e)
 	return result;
 }
 
+enum err
+envelope_of_outer(struct bytes outer, struct envelope *e)
+{
+	CLEANUP(proto_drop) ProtobufCMessage *pb = NULL;
+	struct id id;
+	enum err result = proto_unpack(&citex__outer__descriptor, outer, &pb);
+
+	*e = (struct envelope){ 0 };
+	if (result == OK)
+		result = check_outer((const Citex__Outer *)pb, &id);
+	if (result != OK)
+		return result;
+	e->outer = (Citex__Outer *)pb;
+	e->id = id;
+	sha256(outer, e->digest);
+	pb = NULL;
+	return OK;
+}
+
 void
 envelope_release(struct envelope *e)
 {

@@ -23,6 +23,8 @@ struct envelope {
 enum err envelope_take(Citex__Envelope *pb, struct envelope *e) MUST_CHECK;
 /* From stored bytes of an Envelope. */
 enum err envelope_parse(struct bytes packed, struct envelope *e) MUST_CHECK;
+/* From the outer fields alone, when the sealed bytes are gone: what slips speak of. PB is NULL. */
+enum err envelope_of_outer(struct bytes outer, struct envelope *e) MUST_CHECK;
 void envelope_release(struct envelope *e);
 
 /* Is the stamp by a signing key of the author, live (or in overlap) in D at

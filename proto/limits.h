@@ -86,6 +86,8 @@
 #define SILENCE_LOOKS_MAX 1000 /* envelopes looked at a minute: the loop waits for it */
 #define DUE_SOON_MS (2 * DAY_MS) /* before an answer is due: time for an interim one */
 #define SWEEP_CHUNKS_MAX 64 /* deleted in one transaction: what others write waits for it */
+#define PRUNE_MAX 64 /* envelopes in one transaction: what others write waits for it */
+#define PRUNE_ROUND_MS (1 * DAY_MS)
 #define DESK_CLIENTS_MAX 64
 #define DESK_CLIENTS_PER_USER_MAX 32 /* one user's programs leave room for another's */
 #define DESK_IDLE_MS (10 * SECOND_MS) /* a client that sends half a frame */

@@ -112,6 +112,7 @@ seal(struct fixture *f, const struct mail_plan *p, const Citex__Content *c,
 		.attachment_count = c->n_attachments };
 
 	memset(d.envelope_id.at, 0xe, ID_BYTES);
+	d.envelope_id.at[ID_BYTES - 1] ^= (uint8_t)p->sequence; /* each its own */
 	assert_int_equal(cms_sender_new(cert_key(key.cert), &d.sender), OK);
 	assert_int_equal(
 	    envelopes_make(

@@ -564,6 +564,24 @@ book_put_envelope(struct book *b, struct txn *t, struct id envelope, const Citex
 	return put_record(b, t, T_ENVELOPES, key_id(envelope), &e->base);
 }
 
+enum err
+book_pruned(struct book *b, struct txn *t, struct id *out)
+{
+	CLEANUP(buffer_release) struct buffer was = { 0 };
+	enum err e = get_value(b, t, T_META, key_word("pruned"), &was);
+
+	*out = (struct id){ { 0 } };
+	if (e == OK)
+		e = id_from_bytes(buffer_bytes(&was), out);
+	return e == ERR_NOT_FOUND ? OK : e;
+}
+
+enum err
+book_put_pruned(struct book *b, struct txn *t, struct id envelope)
+{
+	return put_value(b, t, T_META, key_word("pruned"), id_bytes(&envelope));
+}
+
 static struct key
 list_key(unsigned list, struct id id)
 {
@@ -956,6 +974,16 @@ book_put_root(struct book *b, struct txn *t, struct bytes root, struct id handle
 
 	key_add(&k, root);
 	return put_value(b, t, T_ROOTS, k, id_bytes(&handle));
+}
+
+bool
+book_has_root(struct book *b, struct txn *t, struct bytes root)
+{
+	struct key k = { .len = 0 };
+
+	(void)b;
+	key_add(&k, root);
+	return store_has(t, T_ROOTS, bytes_of_key(&k));
 }
 
 struct id

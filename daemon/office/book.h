@@ -66,6 +66,9 @@ enum err book_envelope(struct book *b, struct txn *t, struct id envelope, Citex_
 enum err book_put_envelope(
     struct book *b, struct txn *t, struct id envelope, const Citex__BookEnvelope *e) MUST_CHECK;
 typedef bool book_id_fn(void *arg, struct id id);
+/* Up to which envelope all were looked at for pruning; zero: none. */
+enum err book_pruned(struct book *b, struct txn *t, struct id *out) MUST_CHECK;
+enum err book_put_pruned(struct book *b, struct txn *t, struct id envelope) MUST_CHECK;
 enum err book_mark(struct book *b, struct txn *t, unsigned list, struct id id) MUST_CHECK;
 enum err book_unmark(struct book *b, struct txn *t, unsigned list, struct id id)
     MUST_CHECK; /* OK also when it is not there */
@@ -84,7 +87,8 @@ enum {
 	LIST_LATE, /* book_notice_id() of what was told: an answer is overdue, */
 	LIST_ORPHANS, /* handles whose chunks are to be deleted */
 	LIST_SOON, /* is due soon, */
-	LIST_SILENT /* and no word came from an addressee */
+	LIST_SILENT, /* and no word came from an addressee */
+	LIST_KEPT /* envelopes too young to be pruned when their turn came */
 };
 /* The same for ids after AFTER. */
 enum err book_each_marked_after(struct book *b, struct txn *t, unsigned list, struct id after,
@@ -146,9 +150,11 @@ bool book_has_chunk(struct book *b, struct txn *t, struct id handle, uint32_t in
 /* Delete at most MAX chunks of HANDLE, gaps or not; *LEFT: there may be more. */
 enum err book_del_chunks(struct book *b, struct txn *t, struct id handle, unsigned max, bool *left)
     MUST_CHECK;
-/* Which handle holds ROOT. For what arrived it is the root itself. */
+/* Which handle holds ROOT, of an attachment that a message here has. For what arrived it is the
+ * beginning of the root itself. */
 enum err book_put_root(struct book *b, struct txn *t, struct bytes root, struct id handle)
     MUST_CHECK;
+bool book_has_root(struct book *b, struct txn *t, struct bytes root);
 struct id book_handle(struct book *b, struct txn *t, struct bytes root);
 
 /* The chained log: appends an entry after the last, and tells count and head after it. */

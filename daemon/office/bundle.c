@@ -117,8 +117,14 @@ add_sent(struct making *k, const Citex__BookAddressee *a, const char *message)
 	CLEANUP(proto_drop) Citex__Envelope *pb = NULL;
 	struct id id;
 	if (id_from_bytes(bytes_of_pb(a->envelope_id), &id) != OK ||
-	    book_envelope(k->v->book, k->v->t, id, &envelope) != OK ||
-	    proto_unpack(&citex__envelope__descriptor, bytes_of_pb(envelope->packed),
+	    book_envelope(k->v->book, k->v->t, id, &envelope) != OK)
+		return;
+	if (envelope->packed.len == 0) { /* pruned */
+		add_envelope(
+		    k, a->envelope_id, bytes_of_pb(envelope->outer), message, a->authority);
+		return;
+	}
+	if (proto_unpack(&citex__envelope__descriptor, bytes_of_pb(envelope->packed),
 		(ProtobufCMessage **)(void *)&pb) != OK)
 		return;
 	add_envelope(k, a->envelope_id, bytes_of_pb(pb->outer), message, a->authority);

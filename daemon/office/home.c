@@ -62,7 +62,7 @@ asks_reseal(const struct slip_job *s, const struct envelope *about)
 {
 	const Citex__SlipBody *b = s->slip.body;
 
-	return b->type == CITEX__SLIP_TYPE__SLIP_REFUSED &&
+	return about->pb != NULL && b->type == CITEX__SLIP_TYPE__SLIP_REFUSED &&
 	    strcmp(b->reason, err_name(ERR_RESEAL)) == 0 &&
 	    strcmp(b->maker, about->outer->addressee) == 0;
 }
@@ -148,7 +148,8 @@ slip_run(struct job *j, struct txn *t)
 	if (err == ERR_NOT_FOUND)
 		return OK; /* not ours, or long forgotten: nothing is lost by letting it go */
 	if (err == OK)
-		err = envelope_parse(bytes_of_pb(e->packed), &envelope);
+		err = e->packed.len > 0 ? envelope_parse(bytes_of_pb(e->packed), &envelope)
+					: envelope_of_outer(bytes_of_pb(e->outer), &envelope);
 	s->again = s->changed = false; /* a batch that was dropped runs once more */
 	if (err == OK && slip_fits(s->directory, &s->slip, &envelope) != OK) {
 		envelope_release(&envelope);

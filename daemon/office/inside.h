@@ -13,7 +13,8 @@
  * mail.c (session with the post, directory), send.c (submit, serve chunks),
  * uploads.c (attachments from officers), sealing.c (seal), home.c (slips, offering
  * again), withdraw.c (taking back), receive.c (fetch, open, file or refuse),
- * watchman.c (clocks), sweep.c (deletes chunks that nobody needs). */
+ * watchman.c (clocks), sweep.c (deletes chunks that nobody needs), prune.c (what
+ * was kept long enough). */
 
 #define ALARMS_MAX 8
 #define UPLOADS_MAX 64
@@ -143,12 +144,13 @@ struct office {
 	size_t draft_count;
 
 	bool sweeping; /* sweep.c */
+	bool pruning; /* prune.c */
 
 	/* watchman.c */
 	struct timer *watchman;
 	struct id silence_seen; /* envelopes up to here were looked at when they had waited long */
 	bool noticing; /* what is to be told is being written */
-	int64_t reoffer_ms;
+	int64_t reoffer_ms, prune_ms;
 };
 
 /* office.c */
@@ -216,6 +218,14 @@ void restored_spool(struct office *o, const Citex__Spool *spool); /* which spool
 /* sweep.c */
 /* Begin to delete the chunks under the handles of LIST_ORPHANS, if that is not under way. */
 void sweep_begin(struct office *o);
+/* Store thread. The envelope PACKED is gone from here: what no message and no other envelope has of
+ * its attachments is an orphan. Bytes that are no envelope have none. */
+enum err sweep_orphan(struct office *o, struct txn *t, struct bytes packed) MUST_CHECK;
+/* Store thread. An envelope with OUTER is here: nothing of it is an orphan. */
+enum err sweep_spare(struct office *o, struct txn *t, const Citex__Outer *outer) MUST_CHECK;
+
+/* prune.c */
+void prune_begin(struct office *o); /* once a day: what was kept long enough */
 
 /* watchman.c */
 enum err watchman_open(struct office *o) MUST_CHECK;

@@ -57,6 +57,7 @@ put_arrived(struct office *o, struct txn *t, const struct envelope *e, const uin
 {
 	Citex__BookArrived a = CITEX__BOOK_ARRIVED__INIT;
 	CLEANUP(buffer_release) struct buffer packed = { 0 };
+	enum err err;
 
 	proto_pack(&e->pb->base, &packed);
 	a.packed = pb_of_bytes(buffer_bytes(&packed));
@@ -64,7 +65,8 @@ put_arrived(struct office *o, struct txn *t, const struct envelope *e, const uin
 	a.arrived = (uint64_t)now_ms;
 	a.stored = (uint64_t)stored_ms;
 	a.complete = complete;
-	return book_put_arrived(o->book, t, digest, &a);
+	err = sweep_spare(o, t, e->outer);
+	return err == OK ? book_put_arrived(o->book, t, digest, &a) : err;
 }
 
 /* --- judging what was opened --- */
@@ -326,6 +328,22 @@ check_seen(struct opening *x, struct txn *t)
 	return OK;
 }
 
+/* The message has its attachments: they stay. One that was here already keeps its handle. */
+static enum err
+keep_attachments(struct opening *x, struct txn *t)
+{
+	const Citex__Content *c = x->work.opened.content;
+	struct book *b = x->office->book;
+	enum err e = OK;
+
+	for (size_t i = 0; e == OK && i < c->n_attachments; i++) {
+		struct bytes root = bytes_of_pb(c->attachments[i]->root);
+		if (!book_has_root(b, t, root))
+			e = book_put_root(b, t, root, book_handle(b, t, root));
+	}
+	return e;
+}
+
 static enum err
 file_message(struct opening *x, struct txn *t)
 {
@@ -334,6 +352,8 @@ file_message(struct opening *x, struct txn *t)
 	char text[ID_TEXT_BYTES];
 	enum err e = write_message(x, t);
 
+	if (e == OK)
+		e = keep_attachments(x, t);
 	if (e == OK)
 		e = book_put_seen(
 		    b, t, c->author, x->message, x->work.envelope.outer->signed_digest.data);
@@ -1209,9 +1229,11 @@ quarantine_run(struct job *j, struct txn *t)
 			e = put_arrived(q->office, t, &q->opened, q->opened.digest, true,
 			    q->stored_ms, q->now_ms);
 	}
-	proto_free((ProtobufCMessage *)was);
 	if (e == OK)
 		e = book_del_quarantined(b, t, q->envelope);
+	if (e == OK && !q->retry)
+		e = sweep_orphan(q->office, t, bytes_of_pb(was->packed));
+	proto_free((ProtobufCMessage *)was);
 	id_print(q->envelope, text);
 	return e == OK
 	    ? book_audit(b, t, q->now_ms, q->officer, q->retry ? "retry" : "drop", text, "")
@@ -1228,6 +1250,8 @@ quarantine_done(struct job *j, enum err result)
 		memcpy(digest, q->opened.digest, DIGEST_BYTES);
 		open_envelope(q->office, &q->opened, digest, q->stored_ms, false);
 	}
+	if (result == OK)
+		sweep_begin(q->office);
 	q->done(q->arg, result, "");
 	envelope_release(&q->opened);
 	free(q->officer);

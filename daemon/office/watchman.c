@@ -241,6 +241,10 @@ look(void *arg)
 	receive_again(o);
 	sweep_begin(o); /* what failed, or was left by an earlier process */
 	sealing_resume(o);
+	if (loop_now(o->loop).mono_ms >= o->prune_ms) {
+		o->prune_ms = loop_now(o->loop).mono_ms + PRUNE_ROUND_MS;
+		prune_begin(o);
+	}
 	if (loop_now(o->loop).mono_ms >= o->reoffer_ms) {
 		/* no `opened' for a day: a relay that lost its disk is refilled, a receipt that was
 		 * lost comes again */

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "daemon/log.h"
+#include "daemon/office/bundle.h"
 #include "daemon/office/inside.h"
 #include "pki/ossl.h"
 #include "proto/codes.h"
@@ -48,6 +49,7 @@ static struct { /* notices, and hooks for them */
 static struct {
 	Citex__Attachment *like;
 	struct buffer chunks[CHUNKS];
+	uint32_t made;
 	struct merkle *leaves;
 	uint8_t root[DIGEST_BYTES];
 } scan;
@@ -391,9 +393,11 @@ make_query_with_scan(Citex__Content *c, void *arg)
 	a->media_type = xstrdup("application/pdf");
 	a->length = (CHUNKS - 1) * (uint64_t)CHUNK_PLAIN_BYTES + 1;
 	a->sealed_length = sealed_length_of(a->length);
-	scan.leaves = merkle_new();
-	for (uint32_t i = 0; i < CHUNKS; i++) {
+	for (uint32_t i = 0; scan.made < CHUNKS && i < CHUNKS; i++) {
 		size_t len = i < CHUNKS - 1 ? CHUNK_PLAIN_BYTES : 1;
+		if (scan.leaves == NULL)
+			scan.leaves = merkle_new();
+		scan.made++;
 		memset(plain, (int)i, sizeof(plain));
 		assert_int_equal(
 		    chunk_seal(key, i, CHUNKS, (struct bytes){ plain, len }, &scan.chunks[i]), OK);
@@ -1146,6 +1150,26 @@ expect_addressee(Citex__SlipType reached, bool is_stored, const char *reason)
 	proto_free(&a->base);
 }
 
+static void
+expect_addressee_at(size_t i, Citex__SlipType reached)
+{
+	Citex__BookAddressee *a = NULL;
+	struct txn *t = NULL;
+	struct id id;
+	bool found = false;
+
+	assert_int_equal(id_parse(OURS, &id), OK);
+	assert_int_equal(store_read(store, &t), OK);
+	for (unsigned k = 0; !found && k < 2; k++) {
+		assert_int_equal(book_addressee(office_book(office), t, id, k, &a), OK);
+		found = strcmp(a->authority, post.envelopes[i].outer->addressee) == 0;
+		assert_true(!found || a->reached == reached);
+		proto_free(&a->base);
+	}
+	store_end(t);
+	assert_true(found);
+}
+
 static int
 set_up_own(void **state)
 {
@@ -1767,6 +1791,229 @@ test_office_tells_what_it_owes_itself(void **state)
 	assert_int_equal(told_due.count, 2);
 }
 
+/* --- what goes when it was kept long enough --- */
+
+static void
+read_envelope(size_t i, Citex__BookEnvelope **out)
+{
+	struct txn *t = NULL;
+
+	assert_int_equal(store_read(store, &t), OK);
+	assert_int_equal(book_envelope(office_book(office), t, post.envelopes[i].id, out), OK);
+	store_end(t);
+}
+
+static void
+expect_sealed_bytes(size_t i, bool there)
+{
+	Citex__BookEnvelope *e = NULL;
+
+	read_envelope(i, &e);
+	assert_int_equal(e->packed.len != 0, there);
+	assert_true(
+	    there || bytes_equal(bytes_of_pb(e->outer), bytes_of_pb(post.envelopes[i].pb->outer)));
+	proto_free(&e->base);
+}
+
+/* The bundle of our message proves what the I-th envelope's slips say: its outer fields are in it,
+ * and so many slips. */
+static void
+expect_bundle(size_t i, unsigned slips)
+{
+	struct display v = { .book = office_book(office),
+		.directory = office_directory(office),
+		.office = office,
+		.me = "ke.ma",
+		.now_ms = world_now().utc_ms };
+	struct bundle b = { NULL, 0 };
+	char id[ID_TEXT_BYTES], name[ID_TEXT_BYTES + 16];
+	struct id exchange;
+	unsigned outer = 0, found = 0;
+
+	id_print(post.envelopes[i].id, id);
+	(void)snprintf(name, sizeof(name), "slips/%s.outer", id);
+	assert_int_equal(id_parse(OURS, &exchange), OK);
+	assert_int_equal(store_read(store, &v.t), OK);
+	assert_int_equal(bundle_make(&v, exchange, &b), OK);
+	store_end(v.t);
+	for (size_t k = 0; k < b.count; k++) {
+		if (strcmp(b.files[k].name, name) == 0 &&
+		    bytes_equal(
+			buffer_bytes(&b.files[k].data), bytes_of_pb(post.envelopes[i].pb->outer)))
+			outer++;
+		if (strncmp(b.files[k].name, "slips/", 6) == 0 &&
+		    strstr(b.files[k].name, ".slip") != NULL)
+			found++;
+	}
+	assert_int_equal(outer, 1);
+	assert_int_equal(found, slips);
+	bundle_release(&b);
+}
+
+static void
+test_office_drops_sealed_bytes_two_weeks_after_they_were_stored(void **state)
+{
+	size_t gb, so;
+
+	(void)state;
+	submit_to_two();
+	gb = envelope_to("gb.ma");
+	so = envelope_to("so.ma");
+	offer_slip(gb, CITEX__SLIP_TYPE__SLIP_STORED, "gb", OK);
+	offer_slip(gb, CITEX__SLIP_TYPE__SLIP_OPENED, "gb.ma", OK);
+	expect_bundle(gb, 2);
+	run_for(10 * DAY_MS);
+	offer_slip(so, CITEX__SLIP_TYPE__SLIP_STORED, "so", OK); /* and not opened */
+	run_for(4 * DAY_MS - HOUR_MS);
+	expect_sealed_bytes(gb, true);
+	run_for(2 * DAY_MS + 2 * HOUR_MS);
+	expect_sealed_bytes(gb, false);
+	expect_sealed_bytes(so, true);
+	expect_bundle(gb, 3);
+	/* what was pruned is no worse a proof, and takes further slips */
+	offer_slip(gb, CITEX__SLIP_TYPE__SLIP_SEEN, "gb.ma", OK);
+	expect_bundle(gb, 4);
+	expect_addressee_at(gb, CITEX__SLIP_TYPE__SLIP_SEEN);
+	run_for(9 * DAY_MS);
+	expect_sealed_bytes(so, true); /* it waits for its `opened': offered again each day */
+	offer_slip(so, CITEX__SLIP_TYPE__SLIP_OPENED, "so.ma", OK);
+	crash(); /* it remembers which it passed over */
+	run_for(DAY_MS + HOUR_MS);
+	expect_sealed_bytes(so, false);
+}
+
+static struct buffer with_scan;
+
+static uint32_t
+chunks_of_scan(void)
+{
+	return chunks_of((const char *)scan.root);
+}
+
+static void
+offer_with_scan(const char *words, uint64_t sequence)
+{
+	struct mail_plan plan = {
+		.content = make_query_with_scan, .arg = text(words), .sequence = sequence
+	};
+
+	buffer_release(&with_scan);
+	mail_make(fixture, &plan, &with_scan, NULL);
+	offer_packed(buffer_bytes(&with_scan));
+	run_for(3000);
+}
+
+static void
+test_office_drops_what_never_came_whole(void **state)
+{
+	(void)state;
+	post.give = 2;
+	offer_with_scan("a", 1);
+	assert_int_equal(chunks_of_scan(), 2);
+	run_for(LIFETIME_DEFAULT_MS);
+	assert_int_equal(chunks_of_scan(), 2);
+	run_for(REMEMBER_AFTER_EXPIRY_MS + PRUNE_ROUND_MS + HOUR_MS);
+	assert_int_equal(chunks_of_scan(), 0);
+	buffer_release(&with_scan);
+}
+
+static void
+begin_drop(struct bytes packed, struct outcome *out)
+{
+	struct envelope e;
+
+	*out = (struct outcome){ .told = false };
+	assert_int_equal(envelope_parse(packed, &e), OK);
+	office_drop(office, e.id, "Wanjiru", on_done, out);
+	envelope_release(&e);
+}
+
+static void
+drop_the_last(void)
+{
+	struct outcome out;
+
+	begin_drop(buffer_bytes(&with_scan), &out);
+	run_for(200);
+	assert_true(out.told);
+	assert_int_equal(out.err, OK);
+}
+
+static void
+test_office_drops_the_chunks_of_what_is_dropped(void **state)
+{
+	struct mail_plan plan = { .content = make_query };
+
+	(void)state;
+	offer(&plan);
+	run_for(2000);
+	offer_with_scan("Another story.", 2);
+	assert_int_equal(count(BOX_QUARANTINE), 1);
+	assert_int_equal(chunks_of_scan(), CHUNKS);
+	drop_the_last();
+	run_for(1000);
+	assert_int_equal(chunks_of_scan(), 0);
+	/* two have them: they go with the last */
+	offer_with_scan("One more.", 3);
+	assert_int_equal(chunks_of_scan(), CHUNKS);
+	drop_the_last();
+	offer_with_scan("And one.", 4); /* comes while they are being deleted */
+	assert_int_equal(count(BOX_QUARANTINE), 1);
+	assert_int_equal(chunks_of_scan(), CHUNKS);
+	offer_with_scan("And another.", 5);
+	drop_the_last();
+	run_for(1000);
+	assert_int_equal(chunks_of_scan(), CHUNKS);
+	buffer_release(&with_scan);
+}
+
+/* Another envelope with the same scan comes while the one before it is being dropped: at any
+ * moment it has its chunks, or gets them again. */
+static void
+test_office_spares_the_chunks_of_what_comes_meanwhile(void **state)
+{
+	struct mail_plan plan = { .content = make_query };
+	struct buffer before = { 0 };
+	struct outcome out;
+
+	(void)state;
+	offer(&plan);
+	run_for(2000);
+	offer_with_scan("One.", 2);
+	for (unsigned ms = 0; ms < 8; ms++) {
+		struct mail_plan next = {
+			.content = make_query_with_scan, .arg = text("More."), .sequence = 3 + ms
+		};
+		buffer_release(&before);
+		before = with_scan;
+		with_scan = (struct buffer){ 0 };
+		mail_make(fixture, &next, &with_scan, NULL);
+		offer_packed(buffer_bytes(&with_scan));
+		run_for(ms);
+		begin_drop(buffer_bytes(&before), &out);
+		run_for(3000);
+		assert_true(out.told);
+		assert_int_equal(count(BOX_QUARANTINE), 1);
+		assert_int_equal(chunks_of_scan(), CHUNKS);
+	}
+	buffer_release(&before);
+	buffer_release(&with_scan);
+}
+
+static void
+test_office_keeps_the_chunks_of_what_is_filed(void **state)
+{
+	(void)state;
+	offer_with_scan("a", 1);
+	assert_int_equal(count(BOX_INBOX), 1);
+	offer_with_scan("Another story.", 2);
+	assert_int_equal(count(BOX_QUARANTINE), 1);
+	drop_the_last();
+	run_for(PRUNE_ROUND_MS + HOUR_MS);
+	assert_int_equal(chunks_of_scan(), CHUNKS);
+	buffer_release(&with_scan);
+}
+
 /* --- death at any point --- */
 
 /* Run N events, die, and go on: what was taken is filed once, what was accepted goes out. */
@@ -1875,6 +2122,11 @@ main(void)
 		OFFICE_TEST(test_office_tells_of_silence_when_there_is_no_key),
 		OFFICE_TEST(test_office_tells_what_is_due_and_overdue_for_each_addressee),
 		OFFICE_TEST(test_office_tells_what_it_owes_itself),
+		OFFICE_TEST(test_office_drops_sealed_bytes_two_weeks_after_they_were_stored),
+		OFFICE_TEST(test_office_drops_what_never_came_whole),
+		OFFICE_TEST(test_office_drops_the_chunks_of_what_is_dropped),
+		OFFICE_TEST(test_office_spares_the_chunks_of_what_comes_meanwhile),
+		OFFICE_TEST(test_office_keeps_the_chunks_of_what_is_filed),
 		OFFICE_TEST(test_office_loses_nothing_whenever_it_dies),
 	};
 
