@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <openssl/pem.h>
 #include <openssl/pkcs12.h>
 #include <openssl/sha.h>
@@ -231,6 +232,8 @@ private_key_load(const char *path, const struct secret *passphrase, struct priva
 	    ? NULL
 	    : PEM_read_bio_PrivateKey(bio, NULL, give_passphrase, (void *)(uintptr_t)passphrase);
 	ERR_clear_error();
+	/* scrypt had 16 MiB, which the allocator would keep for good from the second key on */
+	(void)malloc_trim(0);
 	if (key == NULL)
 		return is_encrypted_pem(pem.at, (size_t)len) ? ERR_PASSPHRASE : ERR_MALFORMED;
 	e = private_key_take(key, out);
