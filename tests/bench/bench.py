@@ -5,7 +5,7 @@ limits measured in the same run. One line a figure: name value unit ratio.
   bench.py [--build BUILD] [--json] [--quick] [NAME...]
 
 The ratio compares with the limit named behind it; `-' where there is none.
-Names: throughput latency broadcast attachment wire memory
+Names: throughput latency broadcast attachment wire memory sessions start
 """
 import argparse
 import json
@@ -19,7 +19,7 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lab"))
-from labkit import PAIR, Lab, many, wait_until  # noqa: E402
+from labkit import PAIR, STORY, Lab, many, wait_until  # noqa: E402
 
 
 class Bench:
@@ -40,15 +40,19 @@ class Bench:
             self.limits[name] = float(value)
             self.say(f"limit_{name}", float(value), unit)
 
+    @staticmethod
+    def set_log_level(lab, node, level):
+        conf = lab.path(node, "citexd.conf")
+        with open(conf, encoding="utf-8") as f:
+            text = f.read().replace('log-level = "debug"', f'log-level = "{level}"')
+        with open(conf, "w", encoding="utf-8") as f:
+            f.write(text)
+
     def lab(self, name, topology):
         lab = Lab(os.path.join(self.folder, name), self.build)
         lab.create(topology)
         for node in topology:
-            conf = lab.path(node, "citexd.conf")
-            with open(conf, encoding="utf-8") as f:
-                text = f.read().replace('log-level = "debug"', 'log-level = "warning"')
-            with open(conf, "w", encoding="utf-8") as f:
-                f.write(text)
+            self.set_log_level(lab, node, "warning")
         lab.start_proxy()
         for node in topology:
             lab.start(node)
@@ -79,6 +83,14 @@ class Bench:
                 self.broadcast(lab)
             finally:
                 lab.down()
+        for name in ("sessions", "start"):
+            if not names or name in names:
+                lab = Lab(os.path.join(self.folder, name), self.build)
+                try:
+                    getattr(self, name)(lab)
+                finally:
+                    lab.down()
+                    lab.remove()
 
     @staticmethod
     def processor_us(pids):
@@ -179,6 +191,59 @@ class Bench:
         floor_us = count * (self.limits["ecdsa_verify"] + self.limits["ecdsa_sign"])
         self.say(f"broadcast_{count}", r["p50_ms"] / 1000, "s", r["p50_ms"] * 1000 / (floor_us / 2),
                  "2 cores that only verify and sign once for each")
+
+    def sessions(self, lab):
+        """Idle sessions, each of another node, and what the post keeps in memory for them."""
+        from hostile import HELLO, KEEP_ALIVE, Peer, frame  # needs python3-cryptography, the others don't
+        count = 50 if self.quick else 1000
+        lab.create({"secretariat": STORY["secretariat"]})
+        home = lab.path("parties", "secretariat")
+        secret = ("--passphrase-file", lab.passphrase)
+        names = [f"n{i}" for i in range(count)]
+        for name in names:
+            card = os.path.join(home, f"{name}.card")
+            lab.pki("node", home, name, "--via", "secretariat", *secret)
+            lab.pki("card", home, "--node", name, "-o", card, *secret)
+            lab.pki("directory", "add", lab.path("publisher"), card)
+        lab.publish({})
+        lab.configure("secretariat")
+        self.set_log_level(lab, "secretariat", "warning")
+        lab.start("secretariat")
+        post = lab.pid_of("secretariat", "post")
+        peers = []
+
+        def join(name):
+            peer = Peer(lab, name, "secretariat", keys=os.path.join(home, "nodes", name))
+            peer.hello(name)
+            while HELLO not in [kind for kind, _ in peer.frames(0.05)]:
+                pass
+            peers.append(peer)
+        join(names[0])
+        before = self.anonymous_kib(post)[0]
+        for i, name in enumerate(names[1:]):
+            join(name)
+            if i % 100 == 0:
+                for peer in peers:
+                    peer.send(frame(KEEP_ALIVE, b""))
+        time.sleep(1)
+        for peer in peers:  # each stands to the end
+            peer.send(frame(KEEP_ALIVE, b""))
+        self.say("idle_session", (self.anonymous_kib(post)[0] - before) / (count - 1), "KiB")
+        for peer in peers:
+            peer.close()
+
+    def start(self, lab):
+        """From the start of a node to `ready', with much in its queue."""
+        count = 10_000 if self.quick else 1_000_000
+        lab.create(PAIR)
+        self.set_log_level(lab, "gb", "info")
+        subprocess.run([os.path.join(self.build, "tests/bench/fill"), lab.path("gb", "state"), str(count),
+                        "ke", "gb.ma", "ke.ma"], check=True)
+        begin = time.monotonic()
+        lab.start("gb", wait=False)
+        wait_until("the node is ready", 600, lambda: ": ready processes=" in lab.log("gb"))
+        self.say(f"start_{count}_queued", time.monotonic() - begin, "s")
+        self.say("start_memory_post", self.anonymous_kib(lab.pid_of("gb", "post"))[0] / 1024, "MiB")
 
 
 def main():
