@@ -20,6 +20,7 @@
 #define UPLOADS_MAX 64
 #define PARTS_MAX ATTACHMENTS_MAX
 #define DRAFTS_MAX (2 * BATCH_MAX)
+#define PROGRESS_LISTS 256
 
 /* What waits to be offered to the post: an envelope, or a slip by number. */
 struct errand {
@@ -119,7 +120,8 @@ struct office {
 	struct timer *errand_timer;
 	uint64_t next_token;
 	uint64_t last_slip; /* the highest number that was an errand since the last reload */
-	struct progress *progress;
+	struct progress *progress[PROGRESS_LISTS]; /* by the last byte of the envelope's id */
+	size_t progress_count;
 	struct proof_cache cache;
 	struct probing *probings;
 	uint32_t next_probe;

@@ -319,25 +319,29 @@ on_later(struct office *o, const struct action *a)
 static void
 on_progress(struct office *o, Citex__Frame *frame)
 {
-	struct progress *p;
+	struct progress **list, *p;
 	struct id id;
-	size_t count = 0;
 
 	if (id_from_bytes(bytes_of_pb(frame->progress->envelope_id), &id) != OK) {
 		proto_free(&frame->base);
 		return;
 	}
-	for (p = o->progress; p != NULL && !id_equal(p->envelope, id); p = p->next)
-		count++;
-	if (p == NULL && count >= PROGRESS_MAX) {
-		p = o->progress; /* the newest is overwritten: it is only for the eye */
-		p->envelope = id;
-	}
-	if (p == NULL) {
+	list = &o->progress[id.at[ID_BYTES - 1]];
+	for (p = *list; p != NULL && !id_equal(p->envelope, id);)
+		p = p->next;
+	if (p == NULL && o->progress_count < PROGRESS_MAX) {
 		p = xalloc(sizeof(*p));
-		*p = (struct progress){ id, NULL, o->progress };
-		o->progress = p;
+		*p = (struct progress){ id, NULL, *list };
+		*list = p;
+		o->progress_count++;
 	}
+	if (p == NULL)
+		p = *list; /* the newest is overwritten: it is only for the eye */
+	if (p == NULL) {
+		proto_free(&frame->base);
+		return;
+	}
+	p->envelope = id;
 	proto_free((ProtobufCMessage *)p->frame);
 	p->frame = frame;
 }
@@ -801,11 +805,13 @@ mail_close(struct office *o)
 		lose_link(o);
 	}
 	drop_errands(o);
-	while (o->progress != NULL) {
-		struct progress *p = o->progress;
-		o->progress = p->next;
-		proto_free((ProtobufCMessage *)p->frame);
-		free(p);
+	for (size_t i = 0; i < PROGRESS_LISTS; i++) {
+		while (o->progress[i] != NULL) {
+			struct progress *p = o->progress[i];
+			o->progress[i] = p->next;
+			proto_free((ProtobufCMessage *)p->frame);
+			free(p);
+		}
 	}
 	end_probings(o);
 	stop_fetching(o);

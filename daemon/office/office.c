@@ -289,11 +289,11 @@ office_alarms(const struct office *o)
 const Citex__Progress *
 office_progress(const struct office *o, struct id envelope)
 {
-	for (const struct progress *p = o->progress; p != NULL; p = p->next) {
-		if (id_equal(p->envelope, envelope))
-			return p->frame->progress;
-	}
-	return NULL;
+	const struct progress *p = o->progress[envelope.at[ID_BYTES - 1]];
+
+	while (p != NULL && !id_equal(p->envelope, envelope))
+		p = p->next;
+	return p != NULL ? p->frame->progress : NULL;
 }
 
 struct office_watch *
