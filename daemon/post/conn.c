@@ -71,7 +71,7 @@ end(struct conn *c, enum err why, const char *words)
 	if (c->next != NULL)
 		c->next->prev = c->prev;
 	outgo_gone(c);
-	intake_gone(c);
+	pulls_gone(c);
 	lookout_gone(c);
 	if (c->kind == CONN_PEER && !p->ending)
 		peers_lost(p, c, why, words);
@@ -129,7 +129,7 @@ carry_out(struct conn *c, struct action *a)
 		intake_envelope(c, a->number, frame_of(a));
 		break;
 	case ACTION_STORE_SLIP:
-		intake_slip(c, a->number, frame_of(a));
+		slips_take_in(c, a->number, frame_of(a));
 		break;
 	case ACTION_TAKEN:
 		outgo_taken(c, a->token);
@@ -144,10 +144,10 @@ carry_out(struct conn *c, struct action *a)
 		outgo_read_chunk(c, a->root, a->index);
 		break;
 	case ACTION_CHUNK:
-		intake_chunk(c, frame_of(a));
+		pulls_chunk(c, frame_of(a));
 		break;
 	case ACTION_CHUNK_LOST:
-		intake_chunk_lost(c, a->root, a->index);
+		pulls_chunk_lost(c, a->root, a->index);
 		break;
 	case ACTION_DIRECTORY:
 		lookout_frame(c, a->frame);

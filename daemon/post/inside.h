@@ -12,13 +12,14 @@
 
 /* What the files of the post share. Loop thread only, but where a line says
  * otherwise. post.c wires; conn.c joins link and session; peers.c says with
- * whom to speak; intake.c takes, outgo.c hands on; lookout.c keeps the
+ * whom to speak; intake.c, pulls.c and slips.c take, outgo.c hands on; lookout.c keeps the
  * directory; probe.c tries a path; chores.c forgets and expires; moves.c turns mail to another way;
  * admin.c answers administrators. */
 
 struct conn;
 struct errand;
 struct intake;
+struct pulls;
 struct lookout;
 struct peers;
 struct probes;
@@ -46,6 +47,7 @@ struct post {
 	struct door *doors; /* one for each listener */
 	size_t listener_count;
 	struct intake *intake;
+	struct pulls *pulls;
 	struct lookout *lookout;
 	struct peers *peers;
 	struct probes *probes;
@@ -109,7 +111,7 @@ struct held_chunk {
 	uint32_t index;
 };
 
-struct pull; /* intake.c: an envelope whose chunks come over this connection */
+struct pull; /* pulls.c: an envelope whose chunks come over this connection */
 
 struct conn {
 	struct post *post;
@@ -196,15 +198,40 @@ bool peers_row(struct post *p, size_t i, Citex__PeerRow *row, struct buffer *tex
 
 /* --- intake.c --- */
 
+#define LATER_LONG_MS (60 * SECOND_MS)
+#define LATER_ASKED_MS (5 * SECOND_MS) /* the directory may be here by then */
+
 struct intake *intake_new(struct post *p);
 void intake_free(struct intake *x);
 void intake_envelope(struct conn *c, uint32_t number, Citex__Frame *frame); /* takes FRAME */
-void intake_slip(struct conn *c, uint32_t number, Citex__Frame *frame); /* takes FRAME */
-void intake_chunk(struct conn *c, Citex__Frame *frame); /* takes FRAME */
-void intake_chunk_lost(struct conn *c, const uint8_t root[DIGEST_BYTES], uint32_t index);
+/* E, with BYTES of what its peer sent, is under way, and is no more; when too much is, peers are
+ * not read. */
+void intake_begin(struct errand *e, size_t bytes);
+void intake_finish(struct errand *e);
+/* End E, whose offer NUMBER is nothing that can be judged; WHY is OK when no directory is here yet.
+ * WHAT is for the log. */
+void intake_reject(struct errand *e, uint32_t number, const char *what, enum err why);
+/* The store is above its low mark. */
+bool intake_is_low(struct post *p);
+/* How long to wait before it is offered again: MS, but never longer than we would wait to dial. */
+int64_t intake_wait_ms(const struct post *p, int64_t ms);
+
+/* --- slips.c --- */
+
+void slips_take_in(struct conn *c, uint32_t number, Citex__Frame *frame); /* takes FRAME */
+
+/* --- pulls.c --- */
+
+struct pulls *pulls_new(void);
+void pulls_free(struct pulls *x);
+/* Envelope NUMBER of the spool, which C offers as OFFER, lacks chunks: ask for them, and answer
+ * when all are here. */
+void pulls_begin(struct conn *c, uint32_t offer, uint64_t number);
+void pulls_chunk(struct conn *c, Citex__Frame *frame); /* takes FRAME */
+void pulls_chunk_lost(struct conn *c, const uint8_t root[DIGEST_BYTES], uint32_t index);
 /* Ask for chunks as far as it goes. */
-void intake_pump(struct conn *c);
-void intake_gone(struct conn *c);
+void pulls_pump(struct conn *c);
+void pulls_gone(struct conn *c);
 
 /* --- outgo.c --- */
 

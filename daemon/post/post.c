@@ -26,7 +26,6 @@ post_route_self(const struct post *p)
 		.directory = p->directory,
 		.relay_for = p->config.relay_for,
 		.offices = p->offices,
-		.listens = p->config.listen_count > 0,
 	};
 }
 
@@ -191,6 +190,7 @@ init_parts(struct post *p)
 {
 	p->queue = queue_new();
 	p->intake = intake_new(p);
+	p->pulls = pulls_new();
 	p->lookout = lookout_new(p);
 	p->peers = peers_new(p);
 	p->probes = probes_new(p);
@@ -267,6 +267,7 @@ post_free(struct post *p)
 	peers_free(p->peers);
 	lookout_free(p->lookout);
 	intake_free(p->intake);
+	pulls_free(p->pulls);
 	queue_free(p->queue);
 	spool_free(p->spool);
 	directory_free(p->directory);

@@ -42,15 +42,6 @@ route_is_via(const struct directory *d, const char *node, const char *relay)
 }
 
 bool
-route_carries(const struct route_self *self, const char *node, const char *lane)
-{
-	if (lane[0] != LANE_NODE)
-		return false;
-	return strcmp(lane + 1, node) == 0 || route_is_via(self->directory, lane + 1, node) ||
-	    (!self->listens && route_is_via(self->directory, self->node, node));
-}
-
-bool
 route_home(const struct route_self *self, const char *authority, char out[LANE_NAME_BYTES])
 {
 	const struct directory_authority *a;

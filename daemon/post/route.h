@@ -14,7 +14,6 @@ struct route_self {
 	const struct directory *directory; /* never NULL */
 	const char *const *relay_for; /* NULL ends; may be NULL */
 	const char *const *offices; /* authorities served here; NULL ends */
-	bool listens;
 };
 
 /* Who offers. */
@@ -53,7 +52,5 @@ bool route_is_office(const struct route_self *self, const char *authority);
 bool route_relays_for(const struct route_self *self, const char *node);
 /* Is RELAY in the `via' of NODE? */
 bool route_is_via(const struct directory *d, const char *node, const char *relay);
-/* May NODE carry mail of LANE: it is the lane's node, a relay of it, or our own relay? */
-bool route_carries(const struct route_self *self, const char *node, const char *lane);
 
 #endif
