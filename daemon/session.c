@@ -45,7 +45,9 @@ struct session {
 	uint32_t next_number;
 	unsigned credit; /* given by the peer */
 	unsigned open_count;
-	struct offer offers[WINDOW_ENVELOPES]; /* in no order: the answers come in any */
+	/* WINDOW_ENVELOPES, in no order, for the answers come in any; NULL while none is open: of
+	 * many sessions most are idle */
+	struct offer *offers;
 	int64_t answered_ms; /* last sign that the peer works on them */
 
 	/* the peer's offers */
@@ -53,7 +55,7 @@ struct session {
 	unsigned given; /* credit we gave */
 	unsigned unanswered_count;
 	uint32_t unanswered[WINDOW_ENVELOPES]; /* 0: free */
-	uint32_t taken[WINDOW_ENVELOPES];
+	uint32_t taken[BATCH_MAX];
 	unsigned taken_count;
 
 	struct wanted wanted[CHUNKS_IN_FLIGHT];
@@ -279,7 +281,7 @@ on_offer(struct session *s, Citex__Frame **frame, struct now now, struct actions
 static struct offer *
 find_offer(struct session *s, uint32_t number)
 {
-	for (size_t i = 0; i < WINDOW_ENVELOPES; i++) {
+	for (size_t i = 0; s->offers != NULL && i < WINDOW_ENVELOPES; i++) {
 		if (s->offers[i].number == number)
 			return &s->offers[i];
 	}
@@ -297,8 +299,11 @@ static void
 close_offer(struct session *s, struct offer *o, struct now now)
 {
 	o->number = 0;
-	s->open_count--;
 	s->answered_ms = now.mono_ms;
+	if (--s->open_count > 0)
+		return;
+	free(s->offers);
+	s->offers = NULL;
 }
 
 static enum err
@@ -522,12 +527,15 @@ handle_frame(struct session *s, struct bytes bytes, struct now now, struct actio
 static enum err
 handle_offer(struct session *s, const struct event *ev, struct now now, struct actions *out)
 {
-	struct offer *o = find_offer(s, 0);
+	struct offer *o;
 	unsigned field = ev->type == EVENT_OFFER_ENVELOPE ? CITEX__OFFER__WHAT_ENVELOPE
 							  : CITEX__OFFER__WHAT_SLIP;
 
-	if (session_may_offer(s) == 0 || o == NULL)
+	if (session_may_offer(s) == 0)
 		return ERR_BUSY;
+	if (s->offers == NULL)
+		s->offers = xalloc_array(WINDOW_ENVELOPES, sizeof(*s->offers));
+	o = find_offer(s, 0); /* there is one: a credit is at most the window */
 	*o = (struct offer){ s->next_number, ev->token, now.mono_ms };
 	s->open_count++;
 	return send_offer(s, s->next_number++, field, ev, out, now);
@@ -779,6 +787,7 @@ session_free(struct session *s)
 	if (s == NULL)
 		return;
 	proto_free((ProtobufCMessage *)s->hello);
+	free(s->offers);
 	free(s);
 }
 
