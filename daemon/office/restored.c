@@ -38,14 +38,17 @@ gather(void *arg, struct id id)
 	return b->count < BATCH_ENVELOPES;
 }
 
-/* Stored lately, and at an authority that is served by that node now? */
+/* Stored lately, not replaced by another sealing, and at an authority that is served by that node
+ * now? */
 static bool
-is_concerned(const struct restoring *r, const Citex__BookEnvelope *e, const Citex__BookAddressee *a)
+is_concerned(const struct restoring *r, struct id envelope, const Citex__BookEnvelope *e,
+    const Citex__BookAddressee *a)
 {
 	const struct directory_authority *there = directory_authority(r->directory, a->authority);
 
 	return there != NULL && strcmp(there->node, r->node) == 0 && e->packed.len > 0 &&
-	    a->stored != 0 && r->now_ms - (int64_t)a->stored < KEEP_SEALED_AFTER_STORED_MS;
+	    bytes_equal(bytes_of_pb(a->envelope_id), id_bytes(&envelope)) && a->stored != 0 &&
+	    r->now_ms - (int64_t)a->stored < KEEP_SEALED_AFTER_STORED_MS;
 }
 
 static enum err
@@ -62,7 +65,7 @@ mark_again(struct restoring *r, struct txn *t, struct id envelope)
 		err = id_from_bytes(bytes_of_pb(e->message), &message);
 	if (err == OK)
 		err = book_addressee(b, t, message, e->addressee, &a);
-	concerned = err == OK && is_concerned(r, e, a);
+	concerned = err == OK && is_concerned(r, envelope, e, a);
 	proto_wipe((ProtobufCMessage *)e);
 	proto_wipe((ProtobufCMessage *)a);
 	if (!concerned)
