@@ -93,6 +93,25 @@ ask_heads(struct lookout *x, struct conn *c, uint64_t from)
 	request(x, from, false, 0);
 }
 
+/* Nobody is there to ask: one node after the other is called, whose hello tells what it has. */
+static void
+call_somebody(struct lookout *x)
+{
+	struct post *p = x->post;
+	const struct directory_node *n;
+	size_t count = 0;
+
+	while (directory_node_at(p->directory, count) != NULL)
+		count++;
+	for (size_t i = 0; i < count; i++) {
+		n = directory_node_at(p->directory, x->turn++ % count);
+		if (n->address_count > 0 && strcmp(n->id, p->config.node) != 0) {
+			peers_want(p, n->id);
+			break;
+		}
+	}
+}
+
 static void
 ask_somebody(struct lookout *x)
 {
@@ -101,8 +120,12 @@ ask_somebody(struct lookout *x)
 
 	for (struct conn *c = p->conns; c != NULL; c = c->next)
 		peers += c->kind == CONN_PEER && c->ready && !c->closing;
-	if (peers == 0 || p->directory == NULL)
+	if (p->directory == NULL)
 		return;
+	if (peers == 0) {
+		call_somebody(x);
+		return;
+	}
 	for (struct conn *c = p->conns; c != NULL; c = c->next) {
 		if (c->kind != CONN_PEER || !c->ready || c->closing)
 			continue;

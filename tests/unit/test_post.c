@@ -886,6 +886,23 @@ test_two_heads_with_one_number_freeze_both_and_mail_goes_on(void **state)
 	buffer_release(&contents);
 }
 
+/* Nobody has anything to say to anybody; who was away hears of it all the same. */
+static void
+test_newer_directory_is_found_without_any_mail(void **state)
+{
+	struct nodes *all = *state;
+	struct node *gb = nodes_get(all, "gb"), *ke = nodes_get(all, "ke");
+
+	fixture_add_party(all->fixture, "fr", "fr.ma", "management");
+	gb->given = fixture_publish(all->fixture);
+	node_start(gb);
+	node_start(ke);
+	nodes_run(DIRECTORY_ASK_MS - MINUTE_MS);
+	assert_int_equal(post_directory_number(ke->post), 1);
+	nodes_run(4 * DIRECTORY_ASK_MS);
+	assert_int_equal(post_directory_number(ke->post), 2);
+}
+
 static void
 test_revoked_node_is_put_out_when_the_directory_comes(void **state)
 {
@@ -1069,6 +1086,7 @@ main(void)
 		TEST(test_a_stranger_s_refusal_ends_nothing),
 		TEST(test_newer_directory_spreads_to_nodes_and_offices),
 		TEST(test_two_heads_with_one_number_freeze_both_and_mail_goes_on),
+		TEST(test_newer_directory_is_found_without_any_mail),
 		TEST(test_revoked_node_is_put_out_when_the_directory_comes),
 		TEST(test_two_dials_that_cross_leave_one_conversation),
 		TEST(test_node_that_lost_the_conversation_is_let_in_again),
