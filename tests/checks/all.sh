@@ -69,6 +69,9 @@ threads_check() {
 	configured build-tsan --enable-werror --enable-sanitizers=thread CFLAGS='-O1 -g'
 	make -C build-tsan -j"$jobs" check TESTS='$(check_PROGRAMS)' || { cat build-tsan/test-suite.log; return 1; }
 }
+planted_check() {
+	make -s -C build planted
+}
 dist_check() {
 	make -C build -j"$jobs" distcheck
 }
@@ -80,6 +83,7 @@ stage source tests/checks/source.sh
 stage manuals manuals
 stage gcc gcc_build
 stage tests gcc_check
+stage planted planted_check
 stage clang clang_build
 stage sanitizers sanitized_check
 stage threads threads_check
