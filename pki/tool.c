@@ -20,7 +20,6 @@
 #include "config.h"
 #include "pki/files.h"
 #include "pki/ossl.h"
-#include "proto/json.h"
 
 static const struct {
 	const char *name;
@@ -231,52 +230,6 @@ tool_make_pair(const char *stem, const struct cert_request *r, const struct cert
 	if (e == ERR_EXISTS)
 		return tool_fail(e, "%s is there already; keys are never overwritten", path);
 	return e == OK ? OK : tool_fail(e, "%s: %s", path, strerror(errno));
-}
-
-/* --- cards as text --- */
-
-#define CARD_BEGIN "-----BEGIN CITEX %s CARD-----\n"
-#define CARD_END "-----END CITEX %s CARD-----\n"
-
-void
-tool_print_card(const char *what, struct bytes signed_card, struct buffer *out)
-{
-	char *text = base64_encode(signed_card);
-
-	buffer_printf(out, CARD_BEGIN, what);
-	for (size_t i = 0, len = strlen(text); i < len; i += 64)
-		buffer_printf(out, "%.64s\n", text + i);
-	buffer_printf(out, CARD_END, what);
-	free(text);
-}
-
-enum err
-tool_parse_card(struct bytes text, bool *is_node, struct buffer *signed_card)
-{
-	static const char *const kinds[] = { "AUTHORITY", "NODE" };
-	CLEANUP(buffer_release) struct buffer copy = { 0 }, base64 = { 0 };
-	const char *at;
-
-	buffer_add(&copy, text);
-	at = buffer_text(&copy);
-	for (int i = 0; i < 2; i++) {
-		char begin[64], end[64];
-		const char *last;
-		(void)snprintf(begin, sizeof(begin), CARD_BEGIN, kinds[i]);
-		(void)snprintf(end, sizeof(end), CARD_END, kinds[i]);
-		if (strncmp(at, begin, strlen(begin)) != 0)
-			continue;
-		*is_node = i == 1;
-		last = strstr(at, end);
-		if (last == NULL)
-			return ERR_TRUNCATED;
-		for (const char *c = at + strlen(begin); c < last; c++) {
-			if (*c != '\n' && *c != '\r')
-				buffer_add_u8(&base64, (uint8_t)*c);
-		}
-		return base64_decode(buffer_text(&base64), signed_card);
-	}
-	return ERR_MALFORMED;
 }
 
 /* --- the command line --- */

@@ -58,9 +58,6 @@ enum err tool_load_cert(const char *path, struct cert **out) MUST_CHECK;
 /* A new key and its certificate, by CA or by itself, as STEM.key and STEM.pem. */
 enum err tool_make_pair(const char *stem, const struct cert_request *r, const struct cert *ca,
     const struct private_key *ca_key, const struct secret *passphrase) MUST_CHECK;
-/* A card as it travels by hand: a line, base64, a line. WHAT is AUTHORITY or NODE. */
-void tool_print_card(const char *what, struct bytes signed_card, struct buffer *out);
-enum err tool_parse_card(struct bytes text, bool *is_node, struct buffer *signed_card) MUST_CHECK;
 
 typedef enum err tool_run(const struct tool_args *a);
 tool_run tool_party_init, tool_authority, tool_node, tool_card, tool_renew, tool_revoke,

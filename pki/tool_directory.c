@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "pki/card.h"
 #include "pki/directory_file.h"
 #include "pki/files.h"
 #include "pki/ossl.h"
@@ -245,7 +246,7 @@ add_card(const char *dir, const char *file)
 	enum err e = file_read(file, MIB, &text);
 
 	if (e == OK)
-		e = tool_parse_card(buffer_bytes(&text), &is_node, &card);
+		e = card_parse(buffer_bytes(&text), &is_node, &card);
 	if (e == OK)
 		e = read_card(buffer_bytes(&card), is_node, name, party, &issued);
 	if (e != OK)

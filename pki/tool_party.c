@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "pki/card.h"
 #include "pki/directory.h"
 #include "pki/files.h"
 #include "pki/tool.h"
@@ -429,7 +430,7 @@ write_card(const struct tool_args *a, const ProtobufCMessage *card, const char *
 	s.key_id = pb_of_bytes((struct bytes){ cert_key_id(newest->cert), KEY_ID_BYTES });
 	s.signature = pb_of_bytes(buffer_bytes(&signature));
 	proto_pack(&s.base, &packed);
-	tool_print_card(is_node ? "NODE" : "AUTHORITY", buffer_bytes(&packed), &text);
+	card_print(is_node, buffer_bytes(&packed), &text);
 	if (path == NULL)
 		return fputs(buffer_text(&text), stdout) < 0 ? ERR_IO : OK;
 	e = file_replace(path, buffer_bytes(&text), 0644);
