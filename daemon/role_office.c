@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 
 #include "daemon/keyring.h"
-#include "daemon/link.h"
 #include "daemon/log.h"
 #include "daemon/office/office.h"
 #include "daemon/roles.h"
@@ -219,11 +218,7 @@ release(struct role *r)
 {
 	office_free(r->office);
 	store_close(r->store);
-	child_free(r->child);
-	if (r->loop != NULL) {
-		links_end(r->loop);
-		loop_free(r->loop);
-	}
+	role_end(r->child, r->loop);
 	keyring_release(&r->signing);
 	keyring_release(&r->sealing);
 	secret_release(&r->store_key);

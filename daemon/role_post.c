@@ -5,12 +5,12 @@
 #include <string.h>
 
 #include "daemon/keyring.h"
-#include "daemon/link.h"
 #include "daemon/log.h"
 #include "daemon/post/post.h"
 #include "daemon/roles.h"
 #include "pki/directory_file.h"
 #include "pki/ossl.h"
+#include "proto/decode.h"
 
 struct role {
 	struct child *child;
@@ -196,11 +196,7 @@ release(struct role *r)
 {
 	post_free(r->post);
 	store_close(r->store);
-	child_free(r->child);
-	if (r->loop != NULL) {
-		links_end(r->loop);
-		loop_free(r->loop);
-	}
+	role_end(r->child, r->loop);
 	tls_context_free(r->tls);
 	keyring_release(&r->tls_keys);
 	keyring_release(&r->receipt_keys);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "daemon/link.h"
 #include "daemon/log.h"
 #include "proto/limits.h"
 
@@ -52,4 +53,14 @@ role_run(struct child *c, struct loop *l, enum sandbox_role role)
 	child_ready(c);
 	loop_run(l);
 	return OK;
+}
+
+void
+role_end(struct child *c, struct loop *l)
+{
+	child_free(c);
+	if (l == NULL)
+		return;
+	links_end(l);
+	loop_free(l);
 }

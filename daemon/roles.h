@@ -24,5 +24,7 @@ enum err role_open_store(const char *dir, const struct store_layout *layout, uin
 enum err role_failed(enum err e, const char *words);
 /* The last steps: the filter, the word to the supervisor, the loop until it stops. */
 enum err role_run(struct child *c, struct loop *l, enum sandbox_role role) MUST_CHECK;
+/* Let go of both; L may be NULL. */
+void role_end(struct child *c, struct loop *l);
 
 #endif

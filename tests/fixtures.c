@@ -401,3 +401,17 @@ fixture_renew(struct fixture *f, const char *name, enum cert_use use, int64_t at
 	h->until_ms = at_ms;
 	hold(f, cert_party(h->cert), name, use);
 }
+
+int
+fixture_set_up(void **state)
+{
+	*state = fixture_new();
+	return 0;
+}
+
+int
+fixture_tear_down(void **state)
+{
+	fixture_free(*state);
+	return 0;
+}

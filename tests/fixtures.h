@@ -14,6 +14,9 @@ struct fixture;
 
 struct fixture *fixture_new(void);
 void fixture_free(struct fixture *f);
+/* For cmocka: *STATE is a fixture. */
+int fixture_set_up(void **state);
+int fixture_tear_down(void **state);
 /* The newest directory; borrowed. Number 1 at first. */
 struct directory *fixture_directory(struct fixture *f);
 /* Its publisher's fingerprint. */

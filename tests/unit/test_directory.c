@@ -40,20 +40,6 @@ build_changed(struct fixture *f, void (*change)(Citex__DirectoryContents *c, voi
 	return e;
 }
 
-static int
-set_up(void **state)
-{
-	*state = fixture_new();
-	return 0;
-}
-
-static int
-tear_down(void **state)
-{
-	fixture_free(*state);
-	return 0;
-}
-
 static void
 test_directory_looks_up_what_it_lists(void **state)
 {
@@ -716,42 +702,46 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
-		    test_directory_looks_up_what_it_lists, set_up, tear_down),
+		    test_directory_looks_up_what_it_lists, fixture_set_up, fixture_tear_down),
 		cmocka_unit_test_setup_teardown(
-		    test_directory_begins_with_the_pinned_publisher_only, set_up, tear_down),
+		    test_directory_begins_with_the_pinned_publisher_only, fixture_set_up,
+		    fixture_tear_down),
+		cmocka_unit_test_setup_teardown(test_directory_contents_must_be_the_ones_signed,
+		    fixture_set_up, fixture_tear_down),
 		cmocka_unit_test_setup_teardown(
-		    test_directory_contents_must_be_the_ones_signed, set_up, tear_down),
+		    test_directory_heads_go_forward_by_one_over_the_same_past, fixture_set_up,
+		    fixture_tear_down),
 		cmocka_unit_test_setup_teardown(
-		    test_directory_heads_go_forward_by_one_over_the_same_past, set_up, tear_down),
+		    test_directory_second_head_with_the_same_number_is_a_split_view, fixture_set_up,
+		    fixture_tear_down),
 		cmocka_unit_test_setup_teardown(
-		    test_directory_second_head_with_the_same_number_is_a_split_view, set_up,
-		    tear_down),
+		    test_directory_lower_number_is_not_taken, fixture_set_up, fixture_tear_down),
+		cmocka_unit_test_setup_teardown(test_directory_heads_by_a_stranger_are_refused,
+		    fixture_set_up, fixture_tear_down),
+		cmocka_unit_test_setup_teardown(test_directory_with_a_fault_is_refused_whole,
+		    fixture_set_up, fixture_tear_down),
 		cmocka_unit_test_setup_teardown(
-		    test_directory_lower_number_is_not_taken, set_up, tear_down),
+		    test_directory_changed_ca_needs_the_old_ones_voucher, fixture_set_up,
+		    fixture_tear_down),
+		cmocka_unit_test_setup_teardown(test_directory_confirmed_ca_speaks_for_its_party,
+		    fixture_set_up, fixture_tear_down),
 		cmocka_unit_test_setup_teardown(
-		    test_directory_heads_by_a_stranger_are_refused, set_up, tear_down),
+		    test_directory_kept_bytes_that_are_no_list_are_refused, fixture_set_up,
+		    fixture_tear_down),
 		cmocka_unit_test_setup_teardown(
-		    test_directory_with_a_fault_is_refused_whole, set_up, tear_down),
+		    test_directory_goes_not_back_to_an_old_ca, fixture_set_up, fixture_tear_down),
+		cmocka_unit_test_setup_teardown(test_directory_ca_before_the_known_one_is_no_ca,
+		    fixture_set_up, fixture_tear_down),
+		cmocka_unit_test_setup_teardown(test_directory_party_that_was_away_is_not_new,
+		    fixture_set_up, fixture_tear_down),
 		cmocka_unit_test_setup_teardown(
-		    test_directory_changed_ca_needs_the_old_ones_voucher, set_up, tear_down),
+		    test_directory_held_party_stays_held, fixture_set_up, fixture_tear_down),
 		cmocka_unit_test_setup_teardown(
-		    test_directory_confirmed_ca_speaks_for_its_party, set_up, tear_down),
+		    test_directory_revoked_and_retired_keys, fixture_set_up, fixture_tear_down),
+		cmocka_unit_test_setup_teardown(test_directory_each_certificate_fits_one_use,
+		    fixture_set_up, fixture_tear_down),
 		cmocka_unit_test_setup_teardown(
-		    test_directory_kept_bytes_that_are_no_list_are_refused, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(
-		    test_directory_goes_not_back_to_an_old_ca, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(
-		    test_directory_ca_before_the_known_one_is_no_ca, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(
-		    test_directory_party_that_was_away_is_not_new, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(
-		    test_directory_held_party_stays_held, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(
-		    test_directory_revoked_and_retired_keys, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(
-		    test_directory_each_certificate_fits_one_use, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(
-		    test_cert_is_refused_when_a_byte_changes, set_up, tear_down),
+		    test_cert_is_refused_when_a_byte_changes, fixture_set_up, fixture_tear_down),
 	};
 
 	return cmocka_run_group_tests_name("directory", tests, NULL, NULL);

@@ -13,20 +13,6 @@
 #include "proto/decode.h"
 #include "tests/mail.h"
 
-static int
-set_up(void **state)
-{
-	*state = fixture_new();
-	return 0;
-}
-
-static int
-tear_down(void **state)
-{
-	fixture_free(*state);
-	return 0;
-}
-
 /* Open E for ME; on an error nothing may be left in OUT. */
 static enum err
 open_as(
@@ -981,5 +967,5 @@ main(void)
 		cmocka_unit_test(test_seal_and_open_in_several_threads),
 	};
 
-	return cmocka_run_group_tests_name("seal", tests, set_up, tear_down);
+	return cmocka_run_group_tests_name("seal", tests, fixture_set_up, fixture_tear_down);
 }

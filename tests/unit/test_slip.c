@@ -18,20 +18,6 @@
 #define REFUSED CITEX__SLIP_TYPE__SLIP_REFUSED
 #define EXPIRED CITEX__SLIP_TYPE__SLIP_EXPIRED
 
-static int
-set_up(void **state)
-{
-	*state = fixture_new();
-	return 0;
-}
-
-static int
-tear_down(void **state)
-{
-	fixture_free(*state);
-	return 0;
-}
-
 static struct slip_draft
 draft(Citex__SlipType type, const struct envelope *e, const char *maker)
 {
@@ -401,5 +387,5 @@ main(void)
 		cmocka_unit_test(test_slip_that_is_none_is_refused),
 	};
 
-	return cmocka_run_group_tests_name("slip", tests, set_up, tear_down);
+	return cmocka_run_group_tests_name("slip", tests, fixture_set_up, fixture_tear_down);
 }

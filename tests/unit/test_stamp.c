@@ -10,20 +10,6 @@
 #include "proto/decode.h"
 #include "tests/mail.h"
 
-static int
-set_up(void **state)
-{
-	*state = fixture_new();
-	return 0;
-}
-
-static int
-tear_down(void **state)
-{
-	fixture_free(*state);
-	return 0;
-}
-
 static enum err
 verify(struct fixture *f, const struct mail_plan *p, int64_t now_ms)
 {
@@ -432,5 +418,5 @@ main(void)
 		cmocka_unit_test(test_envelope_each_cut_is_refused),
 	};
 
-	return cmocka_run_group_tests_name("stamp", tests, set_up, tear_down);
+	return cmocka_run_group_tests_name("stamp", tests, fixture_set_up, fixture_tear_down);
 }
