@@ -239,8 +239,9 @@ static void
 choose_locale(void)
 {
 	const char *const said[] = { getenv("LC_ALL"), getenv("LC_CTYPE"), getenv("LANG") };
+	const char *words = getenv("TEXTDOMAINDIR"); /* gettext's own name for it */
 	(void)setlocale(LC_ALL, "");
-	(void)bindtextdomain("citex", CITEX_LOCALEDIR);
+	(void)bindtextdomain("citex", words != NULL ? words : CITEX_LOCALEDIR);
 	(void)textdomain("citex");
 	for (size_t i = 0; i < 3; i++) {
 		if (said[i] != NULL && *said[i] != '\0')

@@ -1,0 +1,51 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Each catalogue has all words of the sources, none is doubtful, and the program
+# speaks by it: to people. What programs read stays as it is.
+set -eu
+build=$(pwd)
+source=$(cd "${srcdir:-$(dirname "$0")/..}" && pwd)
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+passed=0 failed=0
+
+row() { # WORDS COMMAND...
+	words=$1
+	shift
+	if "$@" >"$folder/out" 2>&1; then
+		passed=$((passed + 1))
+	else
+		echo "FAILED: $words"
+		cat "$folder/out"
+		failed=$((failed + 1))
+	fi
+}
+
+says() { # LANGUAGE WORDS STATUS ARGUMENT...
+	language=$1 expected=$2 status=$3
+	shift 3
+	got=0
+	LANGUAGE=$language LC_ALL=C.UTF-8 TEXTDOMAINDIR=$build/po CITEX_RUN=$folder/nowhere \
+		"$build/citex" "$@" >"$folder/said" 2>&1 || got=$?
+	cat "$folder/said"
+	[ "$got" -eq "$status" ] && grep -qF -e "$expected" "$folder/said"
+}
+
+(cd "$source" && xgettext --files-from=po/POTFILES --keyword=_ --keyword=N_ --from-code=UTF-8 \
+	--package-name=citex --output="$folder/citex.pot")
+for po in "$source"/po/*.po; do
+	language=$(basename "$po" .po)
+	row "$language: a word of the sources is missing or doubtful" msgcmp "$po" "$folder/citex.pot"
+	row "$language: a format differs" msgfmt --check-format -o /dev/null "$po"
+	row "$language: it is not installed" grep -qw "$language" "$source/po/room.am"
+done
+row 'fr: the help' says fr 'Pour écrire :' 0 --help
+row 'fr: a command'\''s help' says fr 'joindre ce fichier' 0 ask --help
+row 'fr: an error' says fr "il n'y a pas de commande « frobnicate »" 2 frobnicate
+row 'es: the help' says es 'Para escribir:' 0 --help
+row 'es: an error' says es '¿qué orden?' 2
+row 'en: the help' says en 'To write:' 0 --help
+row 'fr: codes stay codes' says fr 'missing-information' 0 codes query_reasons
+row 'fr: for programs nothing changes' says fr '"word": "missing-information"' 0 codes query_reasons --json
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
