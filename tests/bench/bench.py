@@ -78,7 +78,7 @@ class Bench:
             finally:
                 lab.down()
         if not names or "broadcast" in names:
-            lab = self.lab("many", many(8, 184))
+            lab = self.lab("many", many(8, 185))  # the author, and 184 others
             try:
                 self.broadcast(lab)
             finally:
