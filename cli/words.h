@@ -4,9 +4,17 @@
 
 #include <libintl.h>
 
-/* Words for people, in their language when po/ has it. N_() marks words in a
- * table, which _() translates where they are shown. */
-#define _(text) gettext(text)
-#define N_(text) text
+#include "proto/words.h"
+
+/* Words for people, in their language when po/ has it; those that N_() marks,
+ * where they are shown. Nothing stays nothing: of "" gettext() makes the
+ * catalogue's header. */
+#define _(text) translated(text)
+
+__attribute__((format_arg(1))) static inline const char *
+translated(const char *text)
+{
+	return *text != '\0' ? gettext(text) : text;
+}
 
 #endif

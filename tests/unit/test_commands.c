@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <dirent.h>
 #include <fcntl.h>
+#include <libintl.h>
 #include <locale.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -721,6 +722,33 @@ test_doctor_fails_when_something_is_bad(void **state)
 	result_free(&r);
 }
 
+/* With the catalogue that is installed. "C": English again. */
+static void
+speak(const char *language)
+{
+	setenv("LANGUAGE", language, 1);
+	setlocale(LC_MESSAGES, strcmp(language, "C") == 0 ? "C" : "C.UTF-8");
+	bindtextdomain("citex", PO_FOLDER);
+	textdomain("citex");
+}
+
+static void
+test_french_headings_are_words_and_no_catalogue_header(void **state)
+{
+	struct result r;
+	(void)state;
+	speak("fr");
+	r = RUN(cmd_inbox, list_options, answer_listing, "--unread");
+	speak("C");
+	assert_int_equal(r.err, OK);
+	assert_non_null(strstr(r.text, "TYPE"));
+	assert_non_null(strstr(r.text, "OBJET"));
+	assert_null(strstr(r.text, "KIND"));
+	assert_null(strstr(r.text, "SUBJECT"));
+	assert_null(strstr(r.text, "Project-Id-Version"));
+	result_free(&r);
+}
+
 int
 main(void)
 {
@@ -737,6 +765,7 @@ main(void)
 		cmocka_unit_test(test_export_joins_pieces_and_refuses_names_that_lead_out),
 		cmocka_unit_test(test_wait_ends_when_told_or_late_or_refused),
 		cmocka_unit_test(test_doctor_fails_when_something_is_bad),
+		cmocka_unit_test(test_french_headings_are_words_and_no_catalogue_header),
 	};
 	setlocale(LC_CTYPE, "C.UTF-8");
 	return cmocka_run_group_tests(tests, start, stop);
