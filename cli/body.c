@@ -4,10 +4,14 @@
  * decoded by its schema again, because the office is another process. */
 #include "cli/body.h"
 
-#include <ctype.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <wchar.h>
+#include <wctype.h>
 
+#include "cli/help.h"
+#include "cli/said.h"
 #include "cli/words.h"
 #include "proto/codes.h"
 #include "proto/limits.h"
@@ -22,27 +26,35 @@ struct printer {
 	char path[PATH_BYTES];
 };
 
+/* "Valid until": the name of the field, in the officer's language, with a capital. */
 static void
-label_of(const char *name, char out[LABEL_BYTES])
+label_of(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, char out[LABEL_BYTES])
 {
-	(void)snprintf(out, LABEL_BYTES, "%s", name);
-	out[0] = (char)toupper((unsigned char)out[0]);
-	for (char *at = out; *at != '\0'; at++) {
-		if (*at == '_')
-			*at = ' ';
+	const char *name = _(help_find(m->descriptor, f)->name);
+	mbstate_t state = { 0 };
+	char first[MB_LEN_MAX] = "";
+	wchar_t letter = 0;
+	size_t taken = mbrtowc(&letter, name, strlen(name), &state), made = 0;
+	if (taken != 0 && taken < (size_t)-2) {
+		state = (mbstate_t){ 0 };
+		made = wcrtomb(first, (wchar_t)towupper((wint_t)letter), &state);
 	}
+	if (made == 0 || made == (size_t)-1)
+		made = taken = 0;
+	(void)snprintf(out, LABEL_BYTES, "%.*s%s", (int)made, first, name + taken);
 }
 
+/* The code that stands at PATH as VALUE, and its list; NULL: none. */
 static const struct code *
-code_at(const struct kind *k, const char *path, const char *value)
+code_at(const struct kind *k, const char *path, const char *value, const struct code_list **list)
 {
 	for (size_t i = 0; i < sizeof(k->codes) / sizeof(*k->codes); i++) {
 		if (k->codes[i].field == NULL)
 			return NULL;
 		if (strcmp(k->codes[i].field, path) != 0)
 			continue;
-		const struct code_list *list = codes_find(k->codes[i].list);
-		return list != NULL ? code_find(list, value) : NULL;
+		*list = codes_find(k->codes[i].list);
+		return *list != NULL ? code_find(*list, value) : NULL;
 	}
 	return NULL;
 }
@@ -51,12 +63,13 @@ static void
 print_text(const struct printer *p, const char *label, const char *value)
 {
 	CLEANUP(buffer_release) struct buffer text = { 0 };
-	const struct code *code = code_at(p->kind, p->path, value);
+	const struct code_list *list = NULL;
+	const struct code *code = code_at(p->kind, p->path, value, &list);
 	if (code == NULL) {
 		output_field(p->to, p->indent, label, value);
 		return;
 	}
-	buffer_printf(&text, "%s (%s)", code->word, code->name);
+	buffer_printf(&text, "%s (%s)", code->word, said_name(list, code));
 	output_field(p->to, p->indent, label, buffer_text(&text));
 }
 
@@ -85,12 +98,13 @@ print_message(const struct printer *p, const char *label, const ProtobufCMessage
 	print_fields(&inner, m);
 }
 
-/* One value, at AT, of a field's type. */
+/* One value of the field F of M, at AT. */
 static void
-print_value(const struct printer *p, const ProtobufCFieldDescriptor *f, const void *at)
+print_value(const struct printer *p, const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
+    const void *at)
 {
 	char label[LABEL_BYTES];
-	label_of(f->name, label);
+	label_of(m, f, label);
 	switch (f->type) {
 	case PROTOBUF_C_TYPE_STRING:
 		print_text(p, label, *(char *const *)at);
@@ -130,13 +144,13 @@ print_field(struct printer *p, const ProtobufCMessage *m, const ProtobufCFieldDe
 	const uint8_t *base = (const uint8_t *)m;
 	const void *at = base + f->offset;
 	if (f->label != PROTOBUF_C_LABEL_REPEATED) {
-		print_value(p, f, at);
+		print_value(p, m, f, at);
 		return;
 	}
 	size_t count = *(const size_t *)(const void *)(base + f->quantifier_offset);
 	const uint8_t *items = *(const uint8_t *const *)at;
 	for (size_t i = 0; i < count; i++)
-		print_value(p, f, items + i * size_of(f));
+		print_value(p, m, f, items + i * size_of(f));
 }
 
 static void

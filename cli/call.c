@@ -11,9 +11,9 @@
 #include "proto/ids.h"
 
 const struct option_row global_options[] = {
-	{ "authority", 'a', "AUTHORITY",
+	{ "authority", 'a', N_("AUTHORITY"),
 	    N_("for which office you act (else $CITEX_AUTHORITY, or the only one here)"), false },
-	{ "node", 'n', "NODE", N_("which post, for `citex node'"), false },
+	{ "node", 'n', N_("NODE"), N_("which post, for `citex node'"), false },
 	{ "json", 0, NULL, N_("print one JSON value"), false },
 	{ "help", 'h', NULL, N_("print this"), false },
 	{ "version", 0, NULL, N_("print the version"), false }, { 0 }

@@ -344,7 +344,7 @@ failed(struct client *c, const Citex__Failure *failure)
 	if (e == OK)
 		e = ERR_UNEXPECTED;
 	return failure_set(
-	    c->failure, e, "%s", failure->words[0] != '\0' ? failure->words : err_words(e));
+	    c->failure, e, "%s", _(failure->words[0] != '\0' ? failure->words : err_words(e)));
 }
 
 /* Takes ANSWER: gives it on as *OUT, or frees it. */

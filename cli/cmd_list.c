@@ -7,12 +7,13 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "cli/said.h"
 #include "cli/words.h"
 #include "proto/ids.h"
 
 #define LIMIT_DEFAULT 200
 
-const struct option_row list_options[] = { { "limit", 0, "NUMBER", N_("at most so many (200)"),
+const struct option_row list_options[] = { { "limit", 0, N_("NUMBER"), N_("at most so many (200)"),
 					       false },
 	{ "unread", 0, NULL, N_("only what is new"), false }, { 0 } };
 
@@ -134,11 +135,11 @@ add_row(struct table *t, const Citex__MessageRow *row, const char *id, bool sent
 		buffer_printf(&who, _("%zu authorities"), row->n_to);
 	else
 		pretty_list(row->to, row->n_to, &who);
-	buffer_printf(&state, "%s%s", row->state, row->urgent ? _(", urgent") : "");
+	buffer_printf(&state, "%s%s", said_word(row->state), row->urgent ? _(", urgent") : "");
 	if (row->reason[0] != '\0')
 		buffer_printf(&state, ": %s", row->reason);
-	const char *const cells[] = { row->new_ ? "*" : "", id, time, row->kind, buffer_text(&who),
-		row->subject, buffer_text(&state), due,
+	const char *const cells[] = { row->new_ ? "*" : "", id, time, said_word(row->kind),
+		buffer_text(&who), row->subject, buffer_text(&state), due,
 		row->overdue      ? _("OVERDUE")
 		    : row->silent ? _("SILENT")
 				  : "" };
@@ -269,8 +270,8 @@ add_due(struct table *t, const Citex__DueRow *row)
 	char id[ID_TEXT_BYTES], due[32];
 	short_id(row->id, id);
 	pretty_time(row->due, due);
-	const char *const cells[] = { due, row->overdue ? _("OVERDUE") : "", row->who, row->owes,
-		row->to, row->subject, id, row->paragraph };
+	const char *const cells[] = { due, row->overdue ? _("OVERDUE") : "", row->who,
+		said_word(row->owes), row->to, row->subject, id, row->paragraph };
 	table_row(t, row->overdue ? PAINT_RED : PAINT_NONE, cells);
 }
 

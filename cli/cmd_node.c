@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "cli/said.h"
 #include "cli/words.h"
 #include "proto/ids.h"
 
@@ -62,8 +63,8 @@ show_peers(struct call *c, struct client *client, Citex__Request *r)
 		(void)snprintf(sent, sizeof(sent), "%llu", (unsigned long long)row->sent);
 		(void)snprintf(
 		    received, sizeof(received), "%llu", (unsigned long long)row->received);
-		const char *const cells[] = { row->node, row->state, since, row->address, queued,
-			sent, received, next, row->reason };
+		const char *const cells[] = { row->node, said_word(row->state), since, row->address,
+			queued, sent, received, next, row->reason };
 		table_row(
 		    t, strcmp(row->state, "connected") == 0 ? PAINT_GREEN : PAINT_NONE, cells);
 	}

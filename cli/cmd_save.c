@@ -15,12 +15,12 @@
 #include "cli/words.h"
 
 const struct option_row save_options[] = {
-	{ "to", 0, "DIR", N_("the folder to save to; it is made when it is not there"), false },
+	{ "to", 0, N_("DIR"), N_("the folder to save to; it is made when it is not there"), false },
 	{ 0 }
 };
 
 const struct option_row export_options[] = {
-	{ "output", 'o', "BUNDLE", N_("the folder to make"), false }, { 0 }
+	{ "output", 'o', N_("BUNDLE"), N_("the folder to make"), false }, { 0 }
 };
 
 static enum err

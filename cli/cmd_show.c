@@ -8,6 +8,7 @@
 
 #include "cli/body.h"
 #include "cli/command.h"
+#include "cli/said.h"
 #include "cli/words.h"
 #include "proto/ids.h"
 
@@ -34,10 +35,12 @@ say_time(struct output *o, const char *label, const char *iso, const char *after
 static void
 print_head(struct output *o, const Citex__Item *item)
 {
+	CLEANUP(buffer_release) struct buffer signer = { 0 };
 	const Citex__MessageRow *row = item->message;
-	output_heading(o, row->subject[0] != '\0' ? row->subject : row->kind);
+	said_append(item->signed_by, &signer);
+	output_heading(o, row->subject[0] != '\0' ? row->subject : said_word(row->kind));
 	output_field(o, 0, _("Id"), row->id);
-	output_field(o, 0, _("Kind"), row->kind);
+	output_field(o, 0, _("Kind"), said_word(row->kind));
 	output_field(o, 0, _("From"), row->from);
 	output_field(o, 0, _("Officer"), item->officer);
 	if (row->n_to > 8) {
@@ -47,11 +50,11 @@ print_head(struct output *o, const Citex__Item *item)
 	} else
 		say_list(o, _("To"), row->to, row->n_to);
 	say_time(o, _("Time"), row->time, "");
-	output_field(o, 0, _("State"), row->state);
+	output_field(o, 0, _("State"), said_word(row->state));
 	say_time(o, _("Due"), row->due, row->overdue ? _("  OVERDUE") : "");
 	output_field(o, 0, _("About"), item->about);
 	output_field(o, 0, _("Forwarded"), item->origin);
-	output_field(o, 0, _("Signed by"), item->signed_by);
+	output_field(o, 0, _("Signed by"), buffer_text(&signer));
 }
 
 static void
@@ -188,7 +191,7 @@ add_addressee(struct table *t, const Citex__Addressee *a)
 	if (a->until[0] != '\0')
 		buffer_printf(
 		    &words, _("%sinterim answer until %.10s"), words.len > 0 ? "; " : "", a->until);
-	const char *const cells[] = { a->authority, a->state, since, due,
+	const char *const cells[] = { a->authority, said_word(a->state), since, due,
 		a->overdue      ? _("OVERDUE")
 		    : a->silent ? _("SILENT")
 				: "",
@@ -222,8 +225,8 @@ print_proofs(struct output *o, Citex__Addressee **addressees, size_t count)
 			const Citex__Proven *p = addressees[i]->proofs[j];
 			char when[32];
 			pretty_time(p->time, when);
-			const char *const cells[] = { p->state, addressees[i]->authority, when,
-				p->maker };
+			const char *const cells[] = { said_word(p->state), addressees[i]->authority,
+				when, p->maker };
 			table_row(t, PAINT_NONE, cells);
 		}
 	}
@@ -245,7 +248,7 @@ print_roll_call(struct output *o, Citex__Addressee **addressees, size_t count)
 		for (size_t i = 0; i < count; i++)
 			n += strcmp(addressees[i]->state, states[s]) == 0;
 		if (n > 0)
-			output_say(o, _("%4zu of %zu: %s"), n, count, states[s]);
+			output_say(o, _("%4zu of %zu: %s"), n, count, said_word(states[s]));
 	}
 }
 
@@ -266,7 +269,7 @@ cmd_track(struct call *c)
 	if (answer == NULL)
 		return e;
 	const Citex__Tracking *t = answer->tracking;
-	output_say(&c->out, "%s  %s", t->kind, t->id);
+	output_say(&c->out, "%s  %s", said_word(t->kind), t->id);
 	print_addressees(&c->out, t->addressees, t->n_addressees);
 	print_roll_call(&c->out, t->addressees, t->n_addressees);
 	print_proofs(&c->out, t->addressees, t->n_addressees);
@@ -286,8 +289,8 @@ print_messages(struct output *o, const Citex__ExchangeView *x)
 		char id[ID_TEXT_BYTES], when[32];
 		short_id(row->id, id);
 		pretty_time(row->time, when);
-		const char *const cells[] = { row->new_ ? "*" : "", id, when, row->kind, row->from,
-			row->subject, row->state };
+		const char *const cells[] = { row->new_ ? "*" : "", id, when, said_word(row->kind),
+			row->from, row->subject, said_word(row->state) };
 		table_row(t, row->new_ ? PAINT_BOLD : PAINT_NONE, cells);
 	}
 	output_gap(o);
@@ -313,7 +316,7 @@ cmd_exchange(struct call *c)
 	const Citex__ExchangeView *x = answer->exchange;
 	output_heading(&c->out, x->subject);
 	output_field(&c->out, 0, _("Exchange"), x->exchange);
-	output_field(&c->out, 0, _("State"), x->state);
+	output_field(&c->out, 0, _("State"), said_word(x->state));
 	output_field(&c->out, 0, _("Outcome"), x->outcome);
 	output_gap(&c->out);
 	print_addressees(&c->out, x->addressees, x->n_addressees);

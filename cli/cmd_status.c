@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "cli/said.h"
 #include "cli/words.h"
 #include "proto/codes.h"
 
@@ -69,9 +70,13 @@ show_checks(struct call *c, const Citex__DoctorView *d)
 	else
 		t = table_new(&c->out, columns, 4);
 	for (size_t i = 0; i < d->n_checks; i++) {
+		CLEANUP(buffer_release) struct buffer what = { 0 };
+		CLEANUP(buffer_release) struct buffer reason = { 0 };
 		const Citex__Check *check = d->checks[i];
-		const char *const cells[] = { check->good ? _("good") : _("BAD"), check->what,
-			check->reason, check->mend };
+		said_append(check->what, &what);
+		said_append(check->reason, &reason);
+		const char *const cells[] = { check->good ? _("good") : _("BAD"),
+			buffer_text(&what), buffer_text(&reason), _(check->mend) };
 		bad += !check->good;
 		if (t != NULL)
 			table_row(t, check->good ? PAINT_GREEN : PAINT_RED, cells);
@@ -107,7 +112,7 @@ add_authority(struct table *t, const Citex__AuthorityRow *row)
 	CLEANUP(buffer_release) struct buffer roles = { 0 };
 	CLEANUP(buffer_release) struct buffer languages = { 0 };
 	CLEANUP(buffer_release) struct buffer points = { 0 };
-	pretty_list(row->roles, row->n_roles, &roles);
+	said_list(row->roles, row->n_roles, &roles);
 	pretty_list(row->languages, row->n_languages, &languages);
 	pretty_list(row->focal_points, row->n_focal_points, &points);
 	const char *const cells[] = { row->authority, row->name, buffer_text(&roles), row->node,
@@ -214,7 +219,7 @@ print_codes(struct call *c, const struct code_list *list)
 	}
 	t = table_new(&c->out, columns, 3);
 	for (const struct code *code = list->rows; code->code != NULL; code++) {
-		const char *const cells[] = { code->code, code->word, code->name };
+		const char *const cells[] = { code->code, code->word, said_name(list, code) };
 		table_row(t, PAINT_NONE, cells);
 	}
 	table_print(t, "");

@@ -11,6 +11,7 @@
 
 #include "cli/body.h"
 #include "cli/command.h"
+#include "cli/said.h"
 #include "cli/words.h"
 #include "pki/ossl.h"
 #include "pki/seal.h"
@@ -18,7 +19,7 @@
 #include "proto/ids.h"
 
 const struct option_row verify_options[] = {
-	{ "pin", 0, "FINGERPRINT",
+	{ "pin", 0, N_("FINGERPRINT"),
 	    N_("of the Secretariat's directory key, as you know it from elsewhere"), false },
 	{ "show", 0, NULL, N_("print what each message says, too"), false }, { 0 }
 };
@@ -149,7 +150,7 @@ build_directory(struct bundle *b, struct bytes head_bytes, struct bytes contents
 	    &b->directory, why);
 	if (e != OK)
 		return failure_set(&b->call->why, e, _("the bundle's directory does not hold: %s"),
-		    why[0] != '\0' ? why : err_words(e));
+		    why[0] != '\0' ? why : _(err_words(e)));
 	return OK;
 }
 
@@ -242,7 +243,7 @@ print_message(struct bundle *b, const struct proven *p)
 	output_gap(o);
 	if (p->result != OK) {
 		output_heading(o, p->file);
-		output_say(o, _("  NOT PROVED: %s (%s)"), err_words(p->result), p->why);
+		output_say(o, _("  NOT PROVED: %s (%s)"), _(err_words(p->result)), p->why);
 		return;
 	}
 	id_text(c->message_id, id);
@@ -388,10 +389,10 @@ tell_slip(struct bundle *b, const char *file, const struct slip *s, const struct
 	time_print((int64_t)s->body->time, when);
 	if (result == OK)
 		buffer_printf(&line, _("  %s  %.13s  %s: %s, says %s"), when, id,
-		    e->outer->addressee, word, s->body->maker);
+		    e->outer->addressee, said_word(word), s->body->maker);
 	else
-		buffer_printf(
-		    &line, _("  %s  NOT PROVED: %s: %s (%s)"), when, file, err_words(result), why);
+		buffer_printf(&line, _("  %s  NOT PROVED: %s: %s (%s)"), when, file,
+		    _(err_words(result)), why);
 	if (b->call->out.json)
 		told.row = json_pack("{s:s, s:b, s:s, s:s, s:s, s:s, s:s}", "file", file, "proved",
 		    result == OK, "message", id, "addressee", e->outer->addressee, "state", word,
@@ -439,7 +440,7 @@ verify_slip(struct bundle *b, const char *name, const struct envelope *envelope)
 	e = slip_parse(buffer_bytes(&packed), &slip);
 	if (e != OK) {
 		b->bad_count++;
-		output_note(&b->call->out, "slips/%s: %s", name, err_words(e));
+		output_note(&b->call->out, "slips/%s: %s", name, _(err_words(e)));
 		return OK;
 	}
 	e = judge_slip(b, &slip, envelope, &message, &why);
@@ -464,7 +465,7 @@ verify_outer(struct bundle *b, const char *name, const struct names *slips)
 		(ProtobufCMessage **)(void *)&outer) != OK ||
 	    id_from_bytes(bytes_of_pb(outer->envelope_id), &envelope.id) != OK) {
 		b->bad_count++;
-		output_note(&b->call->out, "slips/%s: %s", name, err_words(ERR_MALFORMED));
+		output_note(&b->call->out, "slips/%s: %s", name, _(err_words(ERR_MALFORMED)));
 		return OK;
 	}
 	envelope.outer = outer; /* borrowed: only what slip_fits() looks at is set */

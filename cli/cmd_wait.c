@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "cli/said.h"
 #include "cli/words.h"
 #include "proto/ids.h"
 
@@ -14,8 +15,8 @@
 #define WAIT_DEFAULT_MS (60 * SECOND_MS)
 
 const struct option_row wait_options[] = {
-	{ "for", 0, "STATE", N_("stored, opened, seen or answered (stored)"), false },
-	{ "timeout", 0, "TIME", N_("wait no longer than this: 30s, 15m, 4h, 2d (60s)"), false },
+	{ "for", 0, N_("STATE"), N_("stored, opened, seen or answered (stored)"), false },
+	{ "timeout", 0, N_("TIME"), N_("wait no longer than this: 30s, 15m, 4h, 2d (60s)"), false },
 	{ 0 }
 };
 
@@ -79,7 +80,7 @@ look(struct call *c, struct client *client, struct waiting *w)
 		int rank = rank_of(a->state);
 		if (rank < 0)
 			return failure_set(&c->why, ERR_DENIED, "%s: %s%s%s%s%s", a->authority,
-			    a->state, a->reason[0] != '\0' ? ", " : "", a->reason,
+			    said_word(a->state), a->reason[0] != '\0' ? ", " : "", a->reason,
 			    a->words[0] != '\0' ? ", " : "", a->words);
 		if (rank < w->rank)
 			e = ERR_LATER;
@@ -107,15 +108,16 @@ too_late(struct call *c, const struct waiting *w)
 		const Citex__Addressee *a = t->addressees[i];
 		if (rank_of(a->state) >= w->rank || ++missing > 5)
 			continue;
-		buffer_printf(&who, "%s%s: %s", missing > 1 ? ", " : "", a->authority, a->state);
+		buffer_printf(
+		    &who, "%s%s: %s", missing > 1 ? ", " : "", a->authority, said_word(a->state));
 		if (a->reason[0] != '\0')
 			buffer_printf(&who, " (%s)", a->reason);
 	}
 	if (missing > 5)
 		buffer_printf(&who, _(" and %zu more"), missing - 5);
 	return failure_set(&c->why, ERR_TIMEOUT,
-	    _("not %s in the time given: %s. It stays on its way; see: citex track %s"), w->state,
-	    buffer_text(&who), w->id);
+	    _("not %s in the time given: %s. It stays on its way; see: citex track %s"),
+	    said_word(w->state), buffer_text(&who), w->id);
 }
 
 /* Until something was told, or it is time to look. */
@@ -144,7 +146,7 @@ print_waited(struct call *c, const struct waiting *w)
 		char when[32];
 		pretty_time(t->addressees[i]->since, when);
 		output_say(&c->out, _("%s: %s since %s UTC"), t->addressees[i]->authority,
-		    t->addressees[i]->state, when);
+		    said_word(t->addressees[i]->state), when);
 	}
 }
 
@@ -181,8 +183,8 @@ print_event(struct output *o, const Citex__Event *event)
 	char id[ID_TEXT_BYTES], when[32];
 	short_id(event->id, id);
 	pretty_time(event->time, when);
-	output_say(o, "%s  %-9s  %s  %s  %s  %s", when, event->event, id, event->kind,
-	    event->authority, event->state);
+	output_say(o, "%s  %-9s  %s  %s  %s  %s", when, event->event, id, said_word(event->kind),
+	    event->authority, said_word(event->state));
 	(void)fflush(o->to);
 }
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "cli/help.h"
+#include "cli/said.h"
 #include "cli/words.h"
 #include "proto/codes.h"
 #include "proto/limits.h"
@@ -83,35 +84,26 @@ join_words(const struct code_list *list, struct buffer *out)
 		buffer_printf(out, "%s%s", i > 0 ? ", " : "", list->rows[i].word);
 }
 
-/* What the schema says of the field LAST in MESSAGE; NULL: nothing. */
-static const char *
-words_of(const ProtobufCMessageDescriptor *message, const ProtobufCFieldDescriptor *last)
-{
-	size_t len = strlen(message->short_name);
-	for (const struct help_row *row = help_rows; row->field != NULL; row++) {
-		if (strncmp(row->field, message->short_name, len) == 0 && row->field[len] == '.' &&
-		    strcmp(row->field + len + 1, last->name) == 0)
-			return row->words;
-	}
-	return NULL;
-}
-
 /* "permit type: export, import", "permit number (box 1)" */
 static char *
-summary_of(const struct form_field *f, const char *words)
+summary_of(const struct form_field *f, const ProtobufCMessageDescriptor *body)
 {
 	CLEANUP(buffer_release) struct buffer out = { 0 };
-	for (size_t i = f->group; i < f->depth; i++) {
+	const struct help_row *help = NULL;
+	for (size_t i = 0; i < f->depth; i++) {
+		help = help_find(body, f->steps[i]);
+		body = f->steps[i]->descriptor;
+		/* For a blank between "permit" and "number": the number of the permit. */
 		if (i > f->group)
-			buffer_add_u8(&out, ' ');
-		for (const char *at = f->steps[i]->name; *at != '\0'; at++)
-			buffer_add_u8(&out, *at == '_' ? ' ' : (uint8_t)*at);
+			buffer_add_str(&out, _(" "));
+		if (i >= f->group)
+			buffer_add_str(&out, _(help->name));
 	}
 	if (f->codes != NULL) {
-		buffer_add_str(&out, ": ");
+		buffer_add_str(&out, _(": "));
 		join_words(f->codes, &out);
-	} else if (words != NULL)
-		buffer_printf(&out, " (%s)", words);
+	} else if (help != NULL && help->words != NULL)
+		buffer_printf(&out, " (%s)", _(help->words));
 	return xstrdup(buffer_text(&out));
 }
 
@@ -129,13 +121,13 @@ argument_of(const struct form_field *f)
 	if (last->type == PROTOBUF_C_TYPE_BOOL)
 		return NULL;
 	if (f->codes != NULL)
-		return "WORD";
+		return N_("WORD");
 	if (is_number(last))
-		return "NUMBER";
+		return N_("NUMBER");
 	if (ends_with(last->name, "date") || strncmp(last->name, "valid_", 6) == 0 ||
 	    ends_with(last->name, "until"))
-		return "YYYY-MM-DD";
-	return "TEXT";
+		return N_("YYYY-MM-DD");
+	return N_("TEXT");
 }
 
 static bool
@@ -169,7 +161,7 @@ name_of(const struct form_field *f, size_t from)
 }
 
 static void
-add_field(struct form *f, const struct form_field *field, const char *words)
+add_field(struct form *f, const struct form_field *field)
 {
 	const ProtobufCFieldDescriptor *last = field->steps[field->depth - 1];
 	struct option_row *row;
@@ -185,7 +177,7 @@ add_field(struct form *f, const struct form_field *field, const char *words)
 	row = &f->rows[f->count];
 	*row = (struct option_row){ .name = name,
 		.argument = argument_of(field),
-		.summary = summary_of(field, words),
+		.summary = summary_of(field, f->kind->body),
 		.several = field->group > 0 || is_repeated(last) };
 	f->rows[++f->count] = (struct option_row){ 0 };
 }
@@ -211,7 +203,7 @@ walk(struct form *f, const ProtobufCMessageDescriptor *d, struct form_field fiel
 			walk(f, step->descriptor, next);
 		} else if (is_settable(step)) {
 			next.codes = codes_of(f->kind, next.path);
-			add_field(f, &next, words_of(d, step));
+			add_field(f, &next);
 		}
 		field.begins = false;
 	}
@@ -521,7 +513,7 @@ write_hint(const struct form *f, size_t i, struct buffer *out)
 {
 	if (f->fields[i].codes != NULL || ends_with(f->fields[i].path, "date"))
 		buffer_printf(out, "# %s\n",
-		    f->fields[i].codes != NULL ? f->rows[i].summary : f->rows[i].argument);
+		    f->fields[i].codes != NULL ? f->rows[i].summary : _(f->rows[i].argument));
 }
 
 static size_t
@@ -703,6 +695,7 @@ static enum err
 judge(const struct form *f, ProtobufCMessage *body, struct buffer *out, struct failure *why)
 {
 	CLEANUP(proto_wipe_drop) ProtobufCMessage *decoded = NULL;
+	CLEANUP(buffer_release) struct buffer words = { 0 };
 	struct kind_problem problem = { 0 };
 	size_t before = out->len;
 	const char *option;
@@ -717,10 +710,11 @@ judge(const struct form *f, ProtobufCMessage *body, struct buffer *out, struct f
 	if (e == OK)
 		return OK;
 	option = form_option_name(f, problem.path);
+	said_append(problem.words[0] != '\0' ? problem.words : err_words(e), &words);
 	if (option != NULL)
-		return failure_set(why, e, "--%s: %s", option, problem.words);
+		return failure_set(why, e, "--%s: %s", option, buffer_text(&words));
 	return failure_set(why, e, "%s%s%s", problem.path, problem.path[0] != '\0' ? ": " : "",
-	    problem.words[0] != '\0' ? problem.words : err_words(e));
+	    buffer_text(&words));
 }
 
 enum err
@@ -732,6 +726,6 @@ form_body(const struct form *f, struct buffer *out, struct failure *why)
 	(void)prune(f->body);
 	e = json_to_message(f->kind->body, f->body, &body, where);
 	if (e != OK)
-		return failure_set(why, e, "%s: %s", where, err_words(e));
+		return failure_set(why, e, "%s: %s", where, _(err_words(e)));
 	return judge(f, body, out, why);
 }

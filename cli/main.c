@@ -14,7 +14,7 @@
 #include "proto/codes.h"
 
 static const struct command commands[] = {
-	{ "forward", cmd_forward, forward_options, "ID AUTHORITY…", 2, 512,
+	{ "forward", cmd_forward, forward_options, N_("ID AUTHORITY…"), 2, 512,
 	    N_("pass a message on, when its handling allows it"), GROUP_SEND },
 	{ "withdraw", cmd_withdraw, NULL, "ID", 1, 1,
 	    N_("call a message back while it still waits here"), GROUP_SEND },
@@ -22,7 +22,7 @@ static const struct command commands[] = {
 	    GROUP_READ },
 	{ "show", cmd_show, NULL, "ID", 1, 1, N_("read a message; it is not new afterwards"),
 	    GROUP_READ },
-	{ "save", cmd_save, save_options, "ID --to DIR", 1, 1,
+	{ "save", cmd_save, save_options, N_("ID --to DIR"), 1, 1,
 	    N_("save a message's attachments to a folder"), GROUP_READ },
 	{ "sent", cmd_sent, list_options, "", 0, 0, N_("what was sent"), GROUP_READ },
 	{ "exchange", cmd_exchange, NULL, "ID", 1, 1,
@@ -30,25 +30,25 @@ static const struct command commands[] = {
 	{ "track", cmd_track, NULL, "ID", 1, 1, N_("how far a message is, for each addressee"),
 	    GROUP_READ },
 	{ "due", cmd_due, NULL, "", 0, 0, N_("who owes an answer, and until when"), GROUP_READ },
-	{ "search", cmd_search, list_options, "TEXT…", 1, 64, N_("find messages, old ones too"),
+	{ "search", cmd_search, list_options, N_("TEXT…"), 1, 64, N_("find messages, old ones too"),
 	    GROUP_READ },
 	{ "wait", cmd_wait, wait_options, "ID", 1, 1,
 	    N_("wait until a message is stored, opened or answered"), GROUP_READ },
 	{ "watch", cmd_watch, NULL, "", 0, 0, N_("tell of each change as it happens"), GROUP_READ },
-	{ "export", cmd_export, export_options, "ID -o BUNDLE", 1, 1,
+	{ "export", cmd_export, export_options, N_("ID -o BUNDLE"), 1, 1,
 	    N_("write an exchange with its proofs to a folder"), GROUP_PROVE },
-	{ "verify", cmd_verify, verify_options, "BUNDLE", 1, 1,
+	{ "verify", cmd_verify, verify_options, N_("BUNDLE"), 1, 1,
 	    N_("check such a folder; needs no office"), GROUP_PROVE },
 	{ "status", cmd_status, NULL, "", 0, 0, N_("how this office is"), GROUP_OFFICE },
 	{ "doctor", cmd_doctor, NULL, "", 0, 0,
 	    N_("test the way to each other node, and what else can be wrong"), GROUP_OFFICE },
-	{ "directory", cmd_directory, NULL, "[TEXT]", 0, 1, N_("whom you can write to"),
+	{ "directory", cmd_directory, NULL, N_("[TEXT]"), 0, 1, N_("whom you can write to"),
 	    GROUP_OFFICE },
-	{ "codes", cmd_codes, NULL, "[LIST]", 0, 1, N_("the words and codes that options take"),
+	{ "codes", cmd_codes, NULL, N_("[LIST]"), 0, 1, N_("the words and codes that options take"),
 	    GROUP_OFFICE },
-	{ "quarantine", cmd_quarantine, list_options, "[list | show ID | retry ID | drop ID]", 0, 2,
-	    N_("messages that could not be opened"), GROUP_OFFICE },
-	{ "node", cmd_node, NULL, "queue [NODE] | flush [NODE] | peers | probe NODE", 1, 2,
+	{ "quarantine", cmd_quarantine, list_options, N_("[list | show ID | retry ID | drop ID]"),
+	    0, 2, N_("messages that could not be opened"), GROUP_OFFICE },
+	{ "node", cmd_node, NULL, N_("queue [NODE] | flush [NODE] | peers | probe NODE"), 1, 2,
 	    N_("for administrators: the post and its peers"), GROUP_ADMIN },
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(*commands))
@@ -56,10 +56,10 @@ static const struct command commands[] = {
 static const char *
 words_of(const struct kind *k)
 {
-	static const char *const words[] = { [TO_AUTHORITIES] = "AUTHORITY…",
+	static const char *const words[] = { [TO_AUTHORITIES] = N_("AUTHORITY…"),
 		[TO_MESSAGE] = "ID",
 		[TO_EXCHANGE] = "ID",
-		[TO_DEFAULT] = "[AUTHORITY…]" };
+		[TO_DEFAULT] = N_("[AUTHORITY…]") };
 	return words[k->argument];
 }
 
@@ -107,30 +107,53 @@ help_all(struct output *o)
 #define HELP_INDENT 38
 #define HELP_WIDTH 100
 
+/* Characters of TEXT in UTF-8. */
+static size_t
+characters(const char *text)
+{
+	size_t n = 0;
+	for (; *text != '\0'; text++)
+		n += ((unsigned char)*text & 0xc0) != 0x80;
+	return n;
+}
+
+/* The last blank within the first ROOM characters of TEXT; 0: none. */
+static size_t
+break_at(const char *text, size_t room)
+{
+	size_t blank = 0, n = 0;
+	for (size_t i = 0; text[i] != '\0' && n <= room; i++) {
+		n += ((unsigned char)text[i] & 0xc0) != 0x80;
+		if (text[i] == ' ' && n <= room + 1)
+			blank = i;
+	}
+	return blank;
+}
+
 /* TEXT beside NAME, broken at blanks, its further lines under its first. */
 static void
 help_wrapped(struct output *o, const char *name, const char *text)
 {
 	const size_t room = HELP_WIDTH - HELP_INDENT;
-	if (strlen(name) >= HELP_INDENT) {
+	if (characters(name) >= HELP_INDENT) {
 		output_say(o, "%s", name);
 		name = "";
 	}
-	while (strlen(text) > room) {
-		size_t len = room;
-		while (len > 0 && text[len] != ' ')
-			len--;
+	for (;;) {
+		size_t len = characters(text) > room ? break_at(text, room) : 0;
+		int gap = (int)(HELP_INDENT - characters(name));
+		output_say(
+		    o, "%s%*s%.*s", name, gap, "", (int)(len > 0 ? len : strlen(text)), text);
 		if (len == 0)
-			break;
-		output_say(o, "%-*s%.*s", HELP_INDENT, name, (int)len, text);
+			return;
 		name = "";
 		text += len + 1;
 	}
-	output_say(o, "%-*s%s", HELP_INDENT, name, text);
 }
 
+/* ROW's summary is OURS to translate; that of a form is in the officer's language already. */
 static void
-help_options(struct output *o, const char *heading, const struct option_row *row)
+help_options(struct output *o, const char *heading, const struct option_row *row, bool ours)
 {
 	if (row == NULL || row->name == NULL)
 		return;
@@ -144,9 +167,9 @@ help_options(struct output *o, const char *heading, const struct option_row *row
 		else
 			buffer_add_str(&name, "      ");
 		buffer_printf(&name, "--%s%s%s", row->name, row->argument != NULL ? " " : "",
-		    row->argument != NULL ? row->argument : "");
-		buffer_printf(
-		    &text, "%s%s", _(row->summary), row->several ? _(" (several times)") : "");
+		    row->argument != NULL ? _(row->argument) : "");
+		buffer_printf(&text, "%s%s", ours ? _(row->summary) : row->summary,
+		    row->several ? _(" (several times)") : "");
 		help_wrapped(o, buffer_text(&name), buffer_text(&text));
 	}
 }
@@ -155,11 +178,11 @@ static void
 help_command(const struct call *call, struct output *o)
 {
 	const struct command *c = call->command;
-	output_say(o, "citex %s %s: %s", c->name, c->words, _(c->summary));
+	output_say(o, "citex %s %s: %s", c->name, _(c->words), _(c->summary));
 	if (call->form != NULL)
-		help_options(o, _("What it says:"), form_options(call->form));
-	help_options(o, _("Options:"), c->options);
-	help_options(o, _("With every command:"), global_options);
+		help_options(o, _("What it says:"), form_options(call->form), false);
+	help_options(o, _("Options:"), c->options, true);
+	help_options(o, _("With every command:"), global_options, true);
 }
 
 static const struct command *
@@ -179,7 +202,7 @@ check_words(struct call *c)
 	if (n >= c->command->words_min && n <= c->command->words_max)
 		return OK;
 	return failure_set(&c->why, ERR_USAGE, _("use: citex %s %s (see citex %s --help)"),
-	    c->command->name, c->command->words, c->command->name);
+	    c->command->name, _(c->command->words), c->command->name);
 }
 
 /* ARGV begins with the command's name. */

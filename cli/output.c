@@ -234,7 +234,7 @@ void
 output_failure(struct output *o, const struct failure *f)
 {
 	CLEANUP(buffer_release) struct buffer words = { 0 };
-	const char *text = err_words(f->err);
+	const char *text = _(err_words(f->err));
 	Citex__Failure failure = CITEX__FAILURE__INIT;
 	if (f->words.len > 0) {
 		buffer_add(&words, buffer_bytes(&f->words));

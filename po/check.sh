@@ -31,8 +31,7 @@ says() { # LANGUAGE WORDS STATUS ARGUMENT...
 	[ "$got" -eq "$status" ] && grep -qF -e "$expected" "$folder/said"
 }
 
-(cd "$source" && xgettext --files-from=po/POTFILES --keyword=_ --keyword=N_ --from-code=UTF-8 \
-	--package-name=citex --output="$folder/citex.pot")
+"$source/po/gather.sh" "$folder/citex.pot"
 for po in "$source"/po/*.po; do
 	language=$(basename "$po" .po)
 	row "$language: a word of the sources is missing or doubtful" msgcmp "$po" "$folder/citex.pot"

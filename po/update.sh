@@ -4,9 +4,9 @@
 # po/LANGUAGE.po up to it. A new language: msginit -i po/citex.pot -o po/fr.po -l fr
 set -eu
 cd "$(dirname "$0")/.."
-xgettext --files-from=po/POTFILES --keyword=_ --keyword=N_ --add-comments --from-code=UTF-8 --no-location \
-	--package-name=citex --output=po/citex.pot
+po/gather.sh po/citex.pot
 for po in po/*.po; do
 	[ -e "$po" ] || continue
-	msgmerge --quiet --update --backup=none --no-wrap "$po" po/citex.pot
+	msgmerge --quiet --update --backup=none --no-wrap --no-location "$po" po/citex.pot
+	sed -i '/^"POT-Creation-Date:/d; /^"Report-Msgid-Bugs-To:/d' "$po"
 done

@@ -2,6 +2,8 @@
 #ifndef PROTO_ERROR_H
 #define PROTO_ERROR_H
 
+#include "proto/words.h"
+
 /* The one list of errors: code, class, words. The class decides the exit
  * status of a program, whether a peer is told `later' or `refused', and
  * whether the process may go on. */
@@ -25,56 +27,56 @@
 
 /* code, class, words for a person */
 #define ERR_LIST(X) \
-	X(OK, CLASS_NONE, "success") \
-	X(ERR_USAGE, CLASS_USAGE, "the command was not understood") \
-	X(ERR_CONFIG, CLASS_USAGE, "the configuration is wrong") \
-	X(ERR_TRUNCATED, CLASS_PEER, "the input ends too early") \
-	X(ERR_TRAILING, CLASS_PEER, "bytes are left over after the end") \
-	X(ERR_TOO_LARGE, CLASS_INPUT, "it is larger than the limit") \
-	X(ERR_TOO_MANY, CLASS_INPUT, "there are more of them than the limit") \
-	X(ERR_MALFORMED, CLASS_PEER, "the bytes are not of the expected form") \
-	X(ERR_UNEXPECTED, CLASS_PEER, "this is not allowed at this point of the session") \
-	X(ERR_VERSION, CLASS_INPUT, "this version is not known here") \
-	X(ERR_VALUE, CLASS_INPUT, "a value is missing or not allowed") \
-	X(ERR_UNKNOWN_KIND, CLASS_INPUT, "this kind of message is not known") \
-	X(ERR_NOT_FOUND, CLASS_NOT_FOUND, "there is no such thing here") \
-	X(ERR_AMBIGUOUS, CLASS_NOT_FOUND, "the shortened id fits more than one") \
-	X(ERR_EXISTS, CLASS_DENIED, "it is there already") \
-	X(ERR_CONFLICT, CLASS_DENIED, "this id was used before for another content") \
-	X(ERR_DENIED, CLASS_DENIED, "this is not allowed") \
-	X(ERR_HANDLING, CLASS_DENIED, "the handling restriction does not allow it") \
-	X(ERR_WRONG_STATE, CLASS_DENIED, "it is too late or too early for this") \
-	X(ERR_UNKNOWN_AUTHORITY, CLASS_NOT_FOUND, "the directory has no such authority") \
-	X(ERR_UNREADABLE, CLASS_DENIED, "the addressee cannot read this kind of message") \
-	X(ERR_NOT_SENT, CLASS_RETRY, "it could not be sent now") \
-	X(ERR_STORE_FULL, CLASS_RETRY, "the store is full") \
-	X(ERR_QUEUE_FULL, CLASS_RETRY, "the queue is full") \
-	X(ERR_BUSY, CLASS_RETRY, "too much is under way; try again") \
-	X(ERR_LATER, CLASS_RETRY, "not now; try again later") \
-	X(ERR_TIMEOUT, CLASS_RETRY, "the time ran out") \
-	X(ERR_CLOSED, CLASS_RETRY, "the connection is closed") \
-	X(ERR_UNREACHABLE, CLASS_RETRY, "the other side cannot be reached") \
-	X(ERR_SIGNATURE, CLASS_TRUST, "the signature does not verify") \
-	X(ERR_CERTIFICATE, CLASS_TRUST, "the certificate is not valid for this") \
-	X(ERR_EXPIRED, CLASS_TRUST, "it is past its end") \
-	X(ERR_NOT_YET, CLASS_TRUST, "it is not valid yet") \
-	X(ERR_REVOKED, CLASS_TRUST, "the key was revoked") \
-	X(ERR_UNKNOWN_KEY, CLASS_TRUST, "the directory does not list this key") \
-	X(ERR_IDENTITY, CLASS_TRUST, "the name is not the one expected") \
-	X(ERR_TLS, CLASS_TRUST, "the TLS handshake failed") \
-	X(ERR_CANNOT_BE_OPENED, CLASS_TRUST, "cannot be opened") \
-	X(ERR_RESEAL, CLASS_TRUST, "it was sealed to a key that is gone") \
-	X(ERR_DIRECTORY, CLASS_TRUST, "the directory does not fit the one held") \
-	X(ERR_SPLIT_VIEW, CLASS_TRUST, "two directories carry the same number") \
-	X(ERR_PASSPHRASE, CLASS_DENIED, "the passphrase does not open the key") \
-	X(ERR_CORRUPT, CLASS_SYSTEM, "the stored record is damaged") \
-	X(ERR_IO, CLASS_SYSTEM, "reading or writing failed") \
-	X(ERR_SYSTEM, CLASS_SYSTEM, "the operating system refused") \
-	X(ERR_LOCKED, CLASS_SYSTEM, "another process has it open") \
-	X(ERR_NO_MEMORY, CLASS_SYSTEM, "no memory left") \
-	X(ERR_CRYPTO, CLASS_INTERNAL, "OpenSSL refused an operation") \
-	X(ERR_FAULT, CLASS_INTERNAL, "a fault injected by a test") \
-	X(ERR_INTERNAL, CLASS_INTERNAL, "a mistake in citex")
+	X(OK, CLASS_NONE, N_("success")) \
+	X(ERR_USAGE, CLASS_USAGE, N_("the command was not understood")) \
+	X(ERR_CONFIG, CLASS_USAGE, N_("the configuration is wrong")) \
+	X(ERR_TRUNCATED, CLASS_PEER, N_("the input ends too early")) \
+	X(ERR_TRAILING, CLASS_PEER, N_("bytes are left over after the end")) \
+	X(ERR_TOO_LARGE, CLASS_INPUT, N_("it is larger than the limit")) \
+	X(ERR_TOO_MANY, CLASS_INPUT, N_("there are more of them than the limit")) \
+	X(ERR_MALFORMED, CLASS_PEER, N_("the bytes are not of the expected form")) \
+	X(ERR_UNEXPECTED, CLASS_PEER, N_("this is not allowed at this point of the session")) \
+	X(ERR_VERSION, CLASS_INPUT, N_("this version is not known here")) \
+	X(ERR_VALUE, CLASS_INPUT, N_("a value is missing or not allowed")) \
+	X(ERR_UNKNOWN_KIND, CLASS_INPUT, N_("this kind of message is not known")) \
+	X(ERR_NOT_FOUND, CLASS_NOT_FOUND, N_("there is no such thing here")) \
+	X(ERR_AMBIGUOUS, CLASS_NOT_FOUND, N_("the shortened id fits more than one")) \
+	X(ERR_EXISTS, CLASS_DENIED, N_("it is there already")) \
+	X(ERR_CONFLICT, CLASS_DENIED, N_("this id was used before for another content")) \
+	X(ERR_DENIED, CLASS_DENIED, N_("this is not allowed")) \
+	X(ERR_HANDLING, CLASS_DENIED, N_("the handling restriction does not allow it")) \
+	X(ERR_WRONG_STATE, CLASS_DENIED, N_("it is too late or too early for this")) \
+	X(ERR_UNKNOWN_AUTHORITY, CLASS_NOT_FOUND, N_("the directory has no such authority")) \
+	X(ERR_UNREADABLE, CLASS_DENIED, N_("the addressee cannot read this kind of message")) \
+	X(ERR_NOT_SENT, CLASS_RETRY, N_("it could not be sent now")) \
+	X(ERR_STORE_FULL, CLASS_RETRY, N_("the store is full")) \
+	X(ERR_QUEUE_FULL, CLASS_RETRY, N_("the queue is full")) \
+	X(ERR_BUSY, CLASS_RETRY, N_("too much is under way; try again")) \
+	X(ERR_LATER, CLASS_RETRY, N_("not now; try again later")) \
+	X(ERR_TIMEOUT, CLASS_RETRY, N_("the time ran out")) \
+	X(ERR_CLOSED, CLASS_RETRY, N_("the connection is closed")) \
+	X(ERR_UNREACHABLE, CLASS_RETRY, N_("the other side cannot be reached")) \
+	X(ERR_SIGNATURE, CLASS_TRUST, N_("the signature does not verify")) \
+	X(ERR_CERTIFICATE, CLASS_TRUST, N_("the certificate is not valid for this")) \
+	X(ERR_EXPIRED, CLASS_TRUST, N_("it is past its end")) \
+	X(ERR_NOT_YET, CLASS_TRUST, N_("it is not valid yet")) \
+	X(ERR_REVOKED, CLASS_TRUST, N_("the key was revoked")) \
+	X(ERR_UNKNOWN_KEY, CLASS_TRUST, N_("the directory does not list this key")) \
+	X(ERR_IDENTITY, CLASS_TRUST, N_("the name is not the one expected")) \
+	X(ERR_TLS, CLASS_TRUST, N_("the TLS handshake failed")) \
+	X(ERR_CANNOT_BE_OPENED, CLASS_TRUST, N_("cannot be opened")) \
+	X(ERR_RESEAL, CLASS_TRUST, N_("it was sealed to a key that is gone")) \
+	X(ERR_DIRECTORY, CLASS_TRUST, N_("the directory does not fit the one held")) \
+	X(ERR_SPLIT_VIEW, CLASS_TRUST, N_("two directories carry the same number")) \
+	X(ERR_PASSPHRASE, CLASS_DENIED, N_("the passphrase does not open the key")) \
+	X(ERR_CORRUPT, CLASS_SYSTEM, N_("the stored record is damaged")) \
+	X(ERR_IO, CLASS_SYSTEM, N_("reading or writing failed")) \
+	X(ERR_SYSTEM, CLASS_SYSTEM, N_("the operating system refused")) \
+	X(ERR_LOCKED, CLASS_SYSTEM, N_("another process has it open")) \
+	X(ERR_NO_MEMORY, CLASS_SYSTEM, N_("no memory left")) \
+	X(ERR_CRYPTO, CLASS_INTERNAL, N_("OpenSSL refused an operation")) \
+	X(ERR_FAULT, CLASS_INTERNAL, N_("a fault injected by a test")) \
+	X(ERR_INTERNAL, CLASS_INTERNAL, N_("a mistake in citex"))
 
 enum err_class {
 #define X(name, exit_status, words) name,

@@ -5,6 +5,7 @@
 #include "proto/check.h"
 #include "proto/decode.h"
 #include "proto/handling.h"
+#include "proto/words.h"
 
 /* What an authority is, in the directory's words; a set of bits. */
 enum role {

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "daemon/office/display.h"
+#include "proto/words.h"
 
 #define PROBES_AT_ONCE 16
 #define CERTIFICATE_WARN_MS (30 * DAY_MS)
@@ -56,8 +57,8 @@ static void
 check_post(struct examination *x)
 {
 	bool good = office_has_post(x->office);
-	add(x, "post", good, "start citexd again; if it stays, its log says why", "%s",
-	    good ? "connected" : "not connected: nothing leaves and nothing comes in");
+	add(x, N_("post"), good, N_("start citexd again; if it stays, its log says why"), "%s",
+	    good ? N_("connected") : N_("not connected: nothing leaves and nothing comes in"));
 }
 
 static void
@@ -65,17 +66,18 @@ check_directory(struct examination *x)
 {
 	char date[TIME_TEXT_BYTES];
 	if (x->directory == NULL) {
-		add(x, "directory", false,
-		    "get the directory file from the Secretariat: citex-pki directory install FILE",
-		    "there is none: nobody can be written to");
+		add(x, N_("directory"), false,
+		    N_("get the directory file from the Secretariat: citex-pki directory install "
+		       "FILE"),
+		    N_("there is none: nobody can be written to"));
 		return;
 	}
 	bool stale = directory_is_stale(x->directory, now_ms(x));
 	date_print((int64_t)directory_head(x->directory)->fresh_until, date);
-	add(x, "directory", !stale,
-	    "ask the Secretariat for a new one: citex-pki directory install FILE",
-	    "number %llu, fresh until %s%s", (unsigned long long)directory_number(x->directory),
-	    date, stale ? ": past its time, no new key is accepted" : "");
+	add(x, N_("directory"), !stale,
+	    N_("ask the Secretariat for a new one: citex-pki directory install FILE"),
+	    N_("number %llu, fresh until %s%s"), (unsigned long long)directory_number(x->directory),
+	    date, stale ? N_(": past its time, no new key is accepted") : "");
 }
 
 /* Is one of ours in the directory, live, and for how long? KEYS are the directory's. */
@@ -87,7 +89,7 @@ check_keys(struct examination *x, const char *what, const struct office_key *our
 	const struct directory_key *listed = NULL;
 	char until[TIME_TEXT_BYTES];
 	if (c == NULL) {
-		add(x, what, false, "make them: citex-pki authority", "there is no key");
+		add(x, what, false, N_("make them: citex-pki authority"), N_("there is no key"));
 		return;
 	}
 	for (size_t i = 0; i < count; i++) {
@@ -97,15 +99,16 @@ check_keys(struct examination *x, const char *what, const struct office_key *our
 	date_print(cert_until_ms(c), until);
 	if (listed == NULL)
 		add(x, what, false,
-		    "send the card to the Secretariat (citex-pki card), and install the next "
-		    "directory",
-		    "the directory does not list our newest key");
+		    N_("send the card to the Secretariat (citex-pki card), and install the next "
+		       "directory"),
+		    N_("the directory does not list our newest key"));
 	else if (listed->revoked)
-		add(x, what, false, "make a new one: citex-pki renew", "our newest key is revoked");
+		add(x, what, false, N_("make a new one: citex-pki renew"),
+		    N_("our newest key is revoked"));
 	else
 		add(x, what, cert_until_ms(c) > now_ms(x) + CERTIFICATE_WARN_MS,
-		    "renew it in time (citex-pki renew), and send the card to the Secretariat",
-		    "valid until %s", until);
+		    N_("renew it in time (citex-pki renew), and send the card to the Secretariat"),
+		    N_("valid until %s"), until);
 }
 
 /* The node's own: an office has not got them, but the directory has. */
@@ -121,24 +124,25 @@ check_node(struct examination *x)
 	if (x->directory == NULL)
 		return;
 	if (n == NULL || n->tls_count == 0) {
-		add(x, "node's key", false,
-		    "send the node's card to the Secretariat (citex-pki card --node), and install "
-		    "the next directory",
-		    "the directory does not list this node");
+		add(x, N_("node's key"), false,
+		    N_("send the node's card to the Secretariat (citex-pki card --node), and "
+		       "install the next directory"),
+		    N_("the directory does not list this node"));
 		return;
 	}
 	key = &n->tls[n->tls_count - 1];
 	date_print(cert_until_ms(key->cert), until);
 	if (directory_key_usable(key, now_ms(x)) != OK)
-		add(x, "node's key", false,
-		    "make a new one: citex-pki renew --node, and send the card to the Secretariat",
-		    "%s: no other node lets this one in",
-		    key->revoked ? "revoked" : "its certificate has ended");
+		add(x, N_("node's key"), false,
+		    N_("make a new one: citex-pki renew --node, and send the card to the "
+		       "Secretariat"),
+		    N_("%s: no other node lets this one in"),
+		    key->revoked ? N_("revoked") : N_("its certificate has ended"));
 	else
-		add(x, "node's key", cert_until_ms(key->cert) > now_ms(x) + CERTIFICATE_WARN_MS,
-		    "renew it in time (citex-pki renew --node), and send the card to the "
-		    "Secretariat",
-		    "valid until %s", until);
+		add(x, N_("node's key"), cert_until_ms(key->cert) > now_ms(x) + CERTIFICATE_WARN_MS,
+		    N_("renew it in time (citex-pki renew --node), and send the card to the "
+		       "Secretariat"),
+		    N_("valid until %s"), until);
 }
 
 static void
@@ -147,10 +151,10 @@ check_certificates(struct examination *x)
 	const struct office_config *c = office_config(x->office);
 	const struct directory_authority *a =
 	    x->directory != NULL ? directory_authority(x->directory, c->authority) : NULL;
-	check_keys(x, "signing key", c->signing, c->signing_count, a != NULL ? a->signing : NULL,
-	    a != NULL ? a->signing_count : 0);
-	check_keys(x, "sealing key", c->sealing, c->sealing_count, a != NULL ? a->sealing : NULL,
-	    a != NULL ? a->sealing_count : 0);
+	check_keys(x, N_("signing key"), c->signing, c->signing_count,
+	    a != NULL ? a->signing : NULL, a != NULL ? a->signing_count : 0);
+	check_keys(x, N_("sealing key"), c->sealing, c->sealing_count,
+	    a != NULL ? a->sealing : NULL, a != NULL ? a->sealing_count : 0);
 }
 
 static void
@@ -159,10 +163,10 @@ check_store(struct examination *x)
 	struct store *s = book_store(office_book(x->office));
 	uint64_t used = store_used_bytes(s), limit = store_limit_bytes(s);
 	unsigned percent = limit > 0 ? (unsigned)(used * 100 / limit) : 0;
-	add(x, "store", !store_is_low(s),
-	    "raise store-limit in the configuration, or make room on the disk",
-	    "%u %% of %llu MiB in use%s", percent, (unsigned long long)(limit / MIB),
-	    store_is_low(s) ? ": nothing new is accepted" : "");
+	add(x, N_("store"), !store_is_low(s),
+	    N_("raise store-limit in the configuration, or make room on the disk"),
+	    N_("%u %% of %llu MiB in use%s"), percent, (unsigned long long)(limit / MIB),
+	    store_is_low(s) ? N_(": nothing new is accepted") : "");
 }
 
 static void
@@ -172,12 +176,12 @@ check_quarantine(struct examination *x)
 	CLEANUP(store_end_drop) struct txn *t = NULL;
 	uint64_t count;
 	if (store_read(book_store(b), &t) != OK) {
-		add(x, "store", false, "see citexd's log", "it cannot be read");
+		add(x, N_("store"), false, N_("see citexd's log"), N_("it cannot be read"));
 		return;
 	}
 	count = book_count(b, t, BOX_QUARANTINE);
-	add(x, "quarantine", count == 0, "look at them: citex quarantine", "%llu messages",
-	    (unsigned long long)count);
+	add(x, N_("quarantine"), count == 0, N_("look at them: citex quarantine"),
+	    N_("%llu messages"), (unsigned long long)count);
 }
 
 /* The Party, and the fingerprint that it must confirm. */
@@ -192,10 +196,10 @@ check_held(struct examination *x)
 	     x->directory != NULL && (party = directory_held_at(x->directory, i, &ca)) != NULL;
 	     i++) {
 		cert_fingerprint(ca, fingerprint);
-		add(x, "Party", false,
-		    "ask it by telephone for its CA's fingerprint; if it is this one, your "
-		    "administrator enters it as confirmed-ca (citexd.conf)",
-		    "%s has another CA, which its old one did not vouch for: %s", party,
+		add(x, N_("Party"), false,
+		    N_("ask it by telephone for its CA's fingerprint; if it is this one, your "
+		       "administrator enters it as confirmed-ca (citexd.conf)"),
+		    N_("%s has another CA, which its old one did not vouch for: %s"), party,
 		    fingerprint);
 	}
 }
@@ -204,7 +208,7 @@ static void
 check_alarms(struct examination *x)
 {
 	for (const char *const *a = office_alarms(x->office); a != NULL && *a != NULL; a++)
-		add(x, "alarm", false, "tell your administrator", "%s", *a);
+		add(x, N_("alarm"), false, N_("tell your administrator"), "%s", *a);
 }
 
 static int
@@ -219,16 +223,16 @@ check_clock(struct examination *x)
 {
 	int64_t middle, off;
 	if (x->offset_count == 0) {
-		add(x, "clock", true, "", "no other node was there to compare it with");
+		add(x, N_("clock"), true, "", N_("no other node was there to compare it with"));
 		return;
 	}
 	qsort(x->offsets_ms, x->offset_count, sizeof(*x->offsets_ms), compare_offsets);
 	middle = x->offsets_ms[x->offset_count / 2];
 	off = middle < 0 ? -middle : middle;
-	add(x, "clock", off <= CLOCK_WRONG_MS,
-	    "set it: timedatectl set-ntp true; deadlines are counted by it",
-	    "%lld.%lld s %s the other nodes", (long long)(off / 1000),
-	    (long long)(off % 1000 / 100), middle < 0 ? "ahead of" : "behind");
+	add(x, N_("clock"), off <= CLOCK_WRONG_MS,
+	    N_("set it: timedatectl set-ntp true; deadlines are counted by it"),
+	    N_("%lld.%lld s %s the other nodes"), (long long)(off / 1000),
+	    (long long)(off % 1000 / 100), middle < 0 ? N_("ahead of") : N_("behind"));
 }
 
 static void
@@ -249,23 +253,23 @@ mend_of(const char *reason)
 		const char *reason, *mend;
 	} mends[] = {
 		{ "unreachable",
-		    "is the network up here? Else it is down there; its focal point is in: "
-		    "citex directory" },
-		{ "timeout", "the line is slow or cut; mail waits and goes by itself" },
+		    N_("is the network up here? Else it is down there; its focal point is in: "
+		       "citex directory") },
+		{ "timeout", N_("the line is slow or cut; mail waits and goes by itself") },
 		{ "tls",
-		    "its certificate or ours is not accepted: is the directory the newest one, on "
-		    "both sides?" },
-		{ "certificate", "its certificate is not good: tell its focal point" },
-		{ "expired", "its certificate has ended: tell its focal point" },
-		{ "revoked", "its key was revoked: it needs a new one" },
-		{ "unknown-key", "its key is not in the directory: install the newest one" },
-		{ "identity", "another node answers at its address: tell its focal point" },
+		    N_("its certificate or ours is not accepted: is the directory the newest one, "
+		       "on both sides?") },
+		{ "certificate", N_("its certificate is not good: tell its focal point") },
+		{ "expired", N_("its certificate has ended: tell its focal point") },
+		{ "revoked", N_("its key was revoked: it needs a new one") },
+		{ "unknown-key", N_("its key is not in the directory: install the newest one") },
+		{ "identity", N_("another node answers at its address: tell its focal point") },
 	};
 	for (size_t i = 0; i < sizeof(mends) / sizeof(*mends); i++) {
 		if (strcmp(reason, mends[i].reason) == 0)
 			return mends[i].mend;
 	}
-	return "mail waits and goes by itself; if it stays so, tell its focal point";
+	return N_("mail waits and goes by itself; if it stays so, tell its focal point");
 }
 
 static void step(struct examination *x);
@@ -279,9 +283,9 @@ static void
 judge(struct examination *x, const char *node, const Citex__ProbeResult *r)
 {
 	char what[NODE_MAX_BYTES + 16];
-	(void)snprintf(what, sizeof(what), "way to %s", node);
+	(void)snprintf(what, sizeof(what), N_("way to %s"), node);
 	if (r == NULL) {
-		add(x, what, false, "start citexd again", "the post is gone");
+		add(x, what, false, N_("start citexd again"), N_("the post is gone"));
 		return;
 	}
 	if (strcmp(r->reason, "ok") != 0) {
