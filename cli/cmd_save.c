@@ -257,8 +257,10 @@ print_export(struct call *c, const char *bundle, size_t files)
 		    &c->out, json_pack("{s:s, s:I}", "bundle", bundle, "files", (json_int_t)files));
 		return;
 	}
-	output_say(&c->out, _("Written to %s (%zu files). To check it: citex verify %s"), bundle,
-	    files, bundle);
+	output_say(&c->out,
+	    ngettext("Written to %s (%zu file). To check it: citex verify %s",
+		"Written to %s (%zu files). To check it: citex verify %s", files),
+	    bundle, files, bundle);
 	output_say(
 	    &c->out, _("It holds the messages in the clear: keep it as their handling demands."));
 }

@@ -85,8 +85,9 @@ show_checks(struct call *c, const Citex__DoctorView *d)
 		table_print(t, _("Nothing was checked."));
 	if (bad == 0)
 		return OK;
-	return failure_set(
-	    &c->why, ERR_UNREACHABLE, _("%zu of %zu checks are bad"), bad, d->n_checks);
+	return failure_set(&c->why, ERR_UNREACHABLE,
+	    ngettext("%zu check of %zu is bad", "%zu checks of %zu are bad", bad), bad,
+	    d->n_checks);
 }
 
 enum err

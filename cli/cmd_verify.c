@@ -515,6 +515,20 @@ verify_slips(struct bundle *b)
 	return e;
 }
 
+/* "GOOD: 1 message and 3 receipts are proved." */
+static void
+print_good(const struct bundle *b)
+{
+	CLEANUP(buffer_release) struct buffer messages = { 0 };
+	CLEANUP(buffer_release) struct buffer receipts = { 0 };
+	buffer_printf(
+	    &messages, ngettext("%zu message", "%zu messages", b->message_count), b->message_count);
+	buffer_printf(
+	    &receipts, ngettext("%zu receipt", "%zu receipts", b->slip_count), b->slip_count);
+	output_say(&b->call->out, _("GOOD: %s and %s are proved."), buffer_text(&messages),
+	    buffer_text(&receipts));
+}
+
 static void
 print_end(struct bundle *b)
 {
@@ -540,8 +554,7 @@ print_end(struct bundle *b)
 	output_say(o, _("- whether a key was revoked after this directory was signed."));
 	output_gap(o);
 	if (b->bad_count == 0)
-		output_say(o, _("GOOD: %zu messages and %zu receipts are proved."),
-		    b->message_count, b->slip_count);
+		print_good(b);
 }
 
 static enum err
@@ -560,7 +573,9 @@ verify(struct bundle *b)
 	if (b->bad_count == 0)
 		return OK;
 	return failure_set(&b->call->why, ERR_SIGNATURE,
-	    _("%zu parts of the bundle are NOT proved: do not rely on it"), b->bad_count);
+	    ngettext("%zu part of the bundle is NOT proved: do not rely on it",
+		"%zu parts of the bundle are NOT proved: do not rely on it", b->bad_count),
+	    b->bad_count);
 }
 
 enum err

@@ -30,6 +30,7 @@ static const struct sentence sentences[] = {
 	{ N_("valid until %s"), false },
 	{ N_("%s: no other node lets this one in"), true },
 	{ N_("%u %% of %llu MiB in use%s"), true },
+	{ N_("%llu message"), false },
 	{ N_("%llu messages"), false },
 	{ N_("%s has another CA, which its old one did not vouch for: %s"), false },
 	{ N_("%lld.%lld s %s the other nodes"), true },

@@ -181,7 +181,7 @@ check_quarantine(struct examination *x)
 	}
 	count = book_count(b, t, BOX_QUARANTINE);
 	add(x, N_("quarantine"), count == 0, N_("look at them: citex quarantine"),
-	    N_("%llu messages"), (unsigned long long)count);
+	    count == 1 ? N_("%llu message") : N_("%llu messages"), (unsigned long long)count);
 }
 
 /* The Party, and the fingerprint that it must confirm. */

@@ -39,6 +39,7 @@ test_sentences_are_found_again_with_their_parameters(void **state)
 	assert_said("fr", "is longer than 70 characters", "dépasse 70 caractères");
 	assert_said("es", "way to ke", "camino a ke");
 	assert_said("fr", "ke.ma, key 0a1b", "ke.ma, clé 0a1b");
+	assert_said("fr", "1 message", "1 message");
 	assert_said("es", "2 messages", "2 mensajes");
 	assert_said(
 	    "fr", "number 5, fresh until 2027-01-01", "numéro 5, valable jusqu'au 2027-01-01");

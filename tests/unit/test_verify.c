@@ -150,7 +150,7 @@ test_right_bundle_is_good_and_says_what_to_compare(void **state)
 	assert_non_null(strstr(text, "COMPARE"));
 	assert_non_null(strstr(text, "Said by:    gb.ma"));
 	assert_non_null(strstr(text, "ke.ma: stored, says ke"));
-	assert_non_null(strstr(text, "GOOD: 1 messages and 1 receipts"));
+	assert_non_null(strstr(text, "GOOD: 1 message and 1 receipt are"));
 	assert_int_equal(verify(text, "--pin", fixture_pin(fixture)), OK);
 	assert_null(strstr(text, "COMPARE"));
 }
