@@ -205,6 +205,15 @@ check_words(struct call *c)
 	    c->command->name, _(c->command->words), c->command->name);
 }
 
+/* What programs read is the same in each language, the words of a failure too. */
+static void
+note_json(struct call *c)
+{
+	c->out.json = arguments_has(&c->given, "json");
+	if (c->out.json)
+		(void)setlocale(LC_MESSAGES, "C");
+}
+
 /* ARGV begins with the command's name. */
 static enum err
 run_command(struct call *c, int argc, char **argv, struct command *verb)
@@ -227,7 +236,7 @@ run_command(struct call *c, int argc, char **argv, struct command *verb)
 	e = arguments_parse(&c->given, argc, argv, false, &c->why);
 	if (e != OK)
 		return e;
-	c->out.json = arguments_has(&c->given, "json");
+	note_json(c);
 	if (arguments_has(&c->given, "help")) {
 		help_command(c, &c->out);
 		return OK;
@@ -242,7 +251,7 @@ run(struct call *c, int argc, char **argv, struct command *verb)
 	enum err e;
 	arguments_allow(&c->given, global_options);
 	e = arguments_parse(&c->given, argc, argv, true, &c->why);
-	c->out.json = arguments_has(&c->given, "json");
+	note_json(c);
 	if (e != OK)
 		return e;
 	if (arguments_has(&c->given, "version")) {

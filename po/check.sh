@@ -45,6 +45,8 @@ row 'es: the help' says es 'Para escribir:' 0 --help
 row 'es: an error' says es '¿qué orden?' 2
 row 'en: the help' says en 'To write:' 0 --help
 row 'fr: codes stay codes' says fr 'missing-information' 0 codes query_reasons
+row 'fr: a failure for programs is in English' says fr '"words": "there is no list `zz'\''; citex codes names them"' 4 codes zz --json
+row 'fr: the same for people' says fr 'il n'\''y a pas de liste « zz »' 4 codes zz
 row 'fr: for programs nothing changes' says fr '"word": "missing-information"' 0 codes query_reasons --json
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
