@@ -31,6 +31,32 @@ says() { # LANGUAGE WORDS STATUS ARGUMENT...
 	[ "$got" -eq "$status" ] && grep -qF -e "$expected" "$folder/said"
 }
 
+# Lines of help that are sentences, and the same in English and in LANGUAGE.
+left_english() { # LANGUAGE COMMAND...
+	for language in C "$1"; do
+		for command in '' $commands; do
+			# shellcheck disable=SC2086 # none for the whole program
+			LANGUAGE=$language LC_ALL=C.UTF-8 TEXTDOMAINDIR=$build/po "$build/citex" $command --help
+		done | sed -E 's/.*[^ ]  +//; s/^ +//' | grep -E '[a-z]+ [a-z]+ [a-z]+' | sort -u >"$folder/help.$language"
+	done
+	[ -s "$folder/help.C" ] && [ -s "$folder/help.$1" ] || return 1
+	comm -12 "$folder/help.C" "$folder/help.$1" >"$folder/same"
+	cat "$folder/same"
+	! [ -s "$folder/same" ] && ! grep -q Project-Id-Version "$folder/help.$1"
+}
+
+# Sentences with parameters that arrive filled in: cli/said.c has to know them.
+known_sentences() {
+	xgettext --omit-header --keyword=N_ --output="$folder/said.pot" "$source/cli/said.c"
+	xgettext --omit-header --keyword=N_ --keyword=problem_set:3 --keyword=problem_add:5 --output="$folder/sent.pot" \
+		"$source/proto/check.c" "$source/proto/kind.c" "$source"/proto/kinds/*.c "$source/daemon/office/doctor.c"
+	msggrep --msgid --regexp=% --output-file="$folder/formats.pot" "$folder/sent.pot"
+	grep -q '^msgid "[^"]' "$folder/formats.pot" || return 1
+	msgcmp --use-untranslated "$folder/said.pot" "$folder/formats.pot" >"$folder/judged" 2>&1 && return
+	grep -v 'is not used' "$folder/judged"
+	return 1
+}
+
 "$source/po/gather.sh" "$folder/citex.pot"
 for po in "$source"/po/*.po; do
 	language=$(basename "$po" .po)
@@ -38,6 +64,11 @@ for po in "$source"/po/*.po; do
 	row "$language: a format differs" msgfmt --check-format -o /dev/null "$po"
 	row "$language: it is not installed" grep -qw "$language" "$source/po/room.am"
 done
+commands=$("$build/citex" --help | sed -nE 's/^  ([a-z-]+) +.*/\1/p')
+for language in fr es; do
+	row "$language: help that is still in English" left_english "$language"
+done
+row 'a sentence that cli/said.c does not know' known_sentences
 row 'fr: the help' says fr 'Pour écrire :' 0 --help
 row 'fr: a command'\''s help' says fr 'joindre ce fichier' 0 ask --help
 row 'fr: an error' says fr "il n'y a pas de commande « frobnicate »" 2 frobnicate

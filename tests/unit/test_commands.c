@@ -746,6 +746,45 @@ test_french_headings_are_words_and_no_catalogue_header(void **state)
 	assert_null(strstr(r.text, "KIND"));
 	assert_null(strstr(r.text, "SUBJECT"));
 	assert_null(strstr(r.text, "Project-Id-Version"));
+	assert_non_null(strstr(r.text, "demande"));
+	assert_non_null(strstr(r.text, "ouvert"));
+	assert_null(strstr(r.text, "opened"));
+	result_free(&r);
+}
+
+static void
+test_show_in_french_has_french_labels_and_the_words_as_written(void **state)
+{
+	struct result r;
+	(void)state;
+	speak("fr");
+	r = RUN(cmd_show, NULL, answer_item, ID_ONE);
+	speak("C");
+	assert_int_equal(r.err, OK);
+	assert_non_null(strstr(r.text, "Permis"));
+	assert_non_null(strstr(r.text, "  Numéro:"));
+	assert_non_null(strstr(r.text, "suspected-forgery (Doute sur l'authenticité"));
+	assert_non_null(strstr(r.text, "| From:         secretariat"));
+	assert_null(strstr(r.text, "Reason"));
+	assert_null(strstr(r.text, "Number"));
+	assert_null(strstr(r.text, "Project-Id-Version"));
+	result_free(&r);
+}
+
+static void
+test_doctor_counts_in_each_language(void **state)
+{
+	struct result r = RUN(cmd_doctor, NULL, answer_doctor, "--authority", "ke.ma");
+	(void)state;
+	assert_string_equal(r.why, "1 check of 2 is bad");
+	result_free(&r);
+	speak("fr");
+	r = RUN(cmd_doctor, NULL, answer_doctor, "--authority", "ke.ma");
+	speak("C");
+	assert_string_equal(r.why, "1 vérification sur 2 est mauvaise");
+	assert_non_null(strstr(r.text, "chemin vers gb"));
+	assert_null(strstr(r.text, "directory"));
+	assert_null(strstr(r.text, "Project-Id-Version"));
 	result_free(&r);
 }
 
@@ -766,6 +805,8 @@ main(void)
 		cmocka_unit_test(test_wait_ends_when_told_or_late_or_refused),
 		cmocka_unit_test(test_doctor_fails_when_something_is_bad),
 		cmocka_unit_test(test_french_headings_are_words_and_no_catalogue_header),
+		cmocka_unit_test(test_show_in_french_has_french_labels_and_the_words_as_written),
+		cmocka_unit_test(test_doctor_counts_in_each_language),
 	};
 	setlocale(LC_CTYPE, "C.UTF-8");
 	return cmocka_run_group_tests(tests, start, stop);
