@@ -200,6 +200,29 @@ add_manifest(struct making *k, struct id exchange)
 	free(text);
 }
 
+/* For an outsider with openssl and the tools of any Unix. The author stands at a fixed place of the
+ * content (version, two ids, then length and name): docs/protocol.md. */
+static const char readme[] =
+    "messages/*.cms are the signed originals (CMS SignedData, RFC 5652). Who signed each, and whom "
+    "it names as its author, the stock openssl tells:\n"
+    "  for m in messages/*.cms; do openssl cms -verify -binary -inform DER -in \"$m\" -certfile "
+    "certificates/signers.pem -CAfile certificates/cas.pem -purpose any -no_check_time -signer "
+    "signer.pem -out content && echo \"$m: author $(tail -c +41 content | head -c $(od -An -j39 "
+    "-N1 -tu1 content)), signed by: $(openssl x509 -in signer.pem -noout -subject -issuer)\" || "
+    "echo \"NOT PROVED: $m\"; done\n"
+    "Believe it only when the author is the CN of the subject, and subject and issuer are of the "
+    "author's Party (O). Both content types must be alike, which openssl does not compare:\n"
+    "  for m in messages/*.cms; do openssl cms -cmsout -print -noout -inform DER -in \"$m\" | "
+    "grep -A 3 -E 'eContentType|object: contentType'; done\n"
+    "All rests on the CAs of the Parties: ask each Party for the fingerprint of its CA, not whom "
+    "you have this from, and compare:\n"
+    "  csplit -s -z -f ca- certificates/cas.pem '/BEGIN/' '{*}'; for c in ca-??; do openssl x509 "
+    "-in $c -noout -subject -fingerprint -sha256; done\n"
+    "slips/ has the receipts, each with the outer fields of the envelope it speaks of; directory/ "
+    "the signed list of all keys. `citex verify' checks them too.\n"
+    "Attachments are not in here (`citex save'); the signed message has the SHA-256 of each. "
+    "manifest.json is for finding things: nobody signed it, and it proves nothing.\n";
+
 static void
 add_readme(struct making *k)
 {
@@ -207,28 +230,8 @@ add_readme(struct making *k)
 	time_print(k->v->now_ms, now);
 	buffer_printf(add_file(k->out, "", "README"),
 	    "An exchange between CITES authorities, as %s held it at %s. Keep it as its handling "
-	    "demands.\n"
-	    "messages/*.cms are the signed originals (CMS SignedData, RFC 5652). Whether each was "
-	    "signed by whom it names, stock openssl tells:\n"
-	    "  for m in messages/*.cms; do openssl cms -verify -binary -inform DER -in \"$m\" "
-	    "-certfile "
-	    "certificates/signers.pem -CAfile certificates/cas.pem -purpose any -no_check_time "
-	    "-out "
-	    "/dev/null && echo \"signed: $m\" || echo \"NOT PROVED: $m\"; done\n"
-	    "Look at the exit status before you use what was signed (-out FILE), and see that both "
-	    "content types are alike, which openssl does not compare:\n"
-	    "  for m in messages/*.cms; do openssl cms -cmsout -print -noout -inform DER -in "
-	    "\"$m\" | "
-	    "grep -A 3 -E 'eContentType|object: contentType'; done\n"
-	    "The certificates are as good as the CAs above them; ask each Party for its CA's "
-	    "fingerprint and compare:\n"
-	    "  openssl crl2pkcs7 -nocrl -certfile certificates/cas.pem | openssl pkcs7 "
-	    "-print_certs "
-	    "-noout\n"
-	    "slips/ has the receipts, each with the outer fields of the envelope it speaks of; "
-	    "directory/ has the signed list of all keys. `citex verify' checks them too.\n"
-	    "manifest.json is for finding things: nobody signed it, and it proves nothing.\n",
-	    k->v->me, now);
+	    "demands.\n%s",
+	    k->v->me, now, readme);
 }
 
 static enum err

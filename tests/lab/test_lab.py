@@ -148,12 +148,45 @@ def test_attachments_arrive_as_they_were(lab):
             check(a.read() == b.read(), f"{name} is the same")
 
 
+def readme_says(lab):
+    """What the commands in the README of a bundle print, as an outsider runs them."""
+    with open(lab.path("bundle", "README"), encoding="utf-8") as f:
+        commands = [line for line in f if line.startswith("  ")]
+    check(len(commands) == 3, f"three commands: {commands}")
+    done = subprocess.run(["bash", "-c", "".join(commands)], cwd=lab.path("bundle"), capture_output=True, text=True,
+                          timeout=60)
+    return done.stdout
+
+
+def forge(lab, name):
+    """The message again, signed by another authority whose certificate is in the bundle too."""
+    text = subprocess.run(["openssl", "cms", "-verify", "-noverify", "-binary", "-inform", "DER", "-in", name,
+                           "-certfile", lab.path("bundle", "certificates", "signers.pem")],
+                          capture_output=True, timeout=20, check=True).stdout
+    ke = hostile.Author(lab, "ke.ma")
+    with open(name, "wb") as f:
+        f.write(shape.signed_data(ke.key, text))
+
+
 def test_a_bundle_verifies_offline_and_by_openssl(lab):
     query = ask(lab, "for the court")
     arrives(lab, query)
+    lab.citex("ke.ma", "note", query, "--text", "so that the bundle has a message of ours")
+    wait_until("the note is there", 20, lambda: len(lab.json("gb.ma", "exchange", query)["messages"]) == 2)
     lab.citex("gb.ma", "export", query, "-o", lab.path("bundle"))
     lab.citex("gb.ma", "verify", lab.path("bundle"))
-    name = lab.path("bundle", "messages", os.listdir(lab.path("bundle", "messages"))[0])
+    name = lab.path("bundle", "messages", f"{query}.cms")
+    whole = readme_says(lab)
+    check(whole.count("author gb.ma, signed by: subject=O = gb, CN = gb.ma\nissuer=O = gb, CN = gb\n") == 1, whole)
+    check("NOT PROVED" not in whole and "Fingerprint=" in whole, whole)
+    with open(name, "rb") as f:
+        original = f.read()
+    forge(lab, name)
+    forged = readme_says(lab)
+    check("author gb.ma, signed by: subject=O = ke, CN = ke.ma" in forged, f"whose signature it is, is told: {forged}")
+    check(lab.citex("gb.ma", "verify", lab.path("bundle"), check=False).returncode == 8, "a forged message is found")
+    with open(name, "wb") as f:
+        f.write(original)
     with open(name, "r+b") as f:
         f.seek(-60, os.SEEK_END)
         byte = f.read(1)
