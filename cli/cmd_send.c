@@ -66,10 +66,43 @@ send_id(struct call *c, char *out)
 	return OK;
 }
 
-/* The fields: from --from, then options, then the editor. */
+/* The boxes of the document, from the message that this one is about. What its author holds close
+ * is not repeated unasked. */
 static enum err
-fill_form(struct call *c)
+take_over(struct call *c, struct client **client, const char *about)
 {
+	CLEANUP(proto_wipe_drop) Citex__Answer *answer = NULL;
+	Citex__Request r = CITEX__REQUEST__INIT;
+	Citex__Show show = CITEX__SHOW__INIT;
+	const struct kind *kind;
+	const Citex__Item *item;
+	enum err e = call_office(c, client);
+	if (e != OK)
+		return e;
+	show.id = (char *)(uintptr_t)about;
+	show.quiet = true;
+	r.what_case = CITEX__REQUEST__WHAT_SHOW;
+	r.show = &show;
+	e = client_ask(*client, &r, CITEX__ANSWER__WHAT_ITEM, &answer);
+	if (e != OK)
+		return e;
+	item = answer->item;
+	kind = kind_by_name(item->message->kind);
+	if (kind == NULL)
+		return OK;
+	if (strcmp(item->handling, "RED") == 0 || strcmp(item->handling, "AMBER+STRICT") == 0) {
+		output_note(&c->out, _("Note: nothing is repeated from %s, which is TLP:%s"), about,
+		    item->handling);
+		return OK;
+	}
+	return form_take_over(c->form, kind, bytes_of_pb(item->body), &c->why);
+}
+
+/* The fields: from --from, then the message it is about, then options, then the editor. */
+static enum err
+fill_form(struct call *c, struct client **client)
+{
+	const char *about = arguments_value(&c->given, "about");
 	CLEANUP(buffer_wipe) struct buffer text = { 0 };
 	const char *from = arguments_value(&c->given, "from");
 	enum err e = OK;
@@ -77,6 +110,8 @@ fill_form(struct call *c)
 		e = read_file(from, JSON_MAX_BYTES, &text, &c->why);
 	if (e == OK && from != NULL)
 		e = form_load_json(c->form, buffer_bytes(&text), &c->why);
+	if (e == OK && about != NULL && c->kind->takes_over[0] != NULL)
+		e = take_over(c, client, about);
 	if (e == OK)
 		e = form_take_arguments(c->form, &c->given, &c->why);
 	if (e != OK || !arguments_has(&c->given, "edit"))
@@ -137,7 +172,13 @@ open_upload(struct upload *u, struct failure *why)
 	struct stat st;
 	const char *slash = strrchr(u->file, '/');
 	u->name = slash != NULL ? slash + 1 : u->file;
-	u->fd = open(u->file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (*u->file == '\0')
+		return failure_set(why, ERR_USAGE, _("--attach: which file?"));
+	if (!utf8_is_valid(bytes_str(u->name)))
+		return failure_set(why, ERR_VALUE,
+		    _("the name of %s is not in UTF-8: attach a copy with another name"), u->file);
+	/* O_NONBLOCK: the open of a pipe would wait for its writer */
+	u->fd = open(u->file, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (u->fd < 0 || fstat(u->fd, &st) != 0)
 		return failure_errno(
 		    why, ERR_NOT_FOUND, _("the attachment %s cannot be read"), u->file);
@@ -361,7 +402,7 @@ language_of(const struct call *c)
 }
 
 static enum err
-write_letter(struct call *c, struct letter *l)
+write_letter(struct call *c, struct client **client, struct letter *l)
 {
 	enum err e = send_id(c, l->id);
 	if (e == OK)
@@ -369,7 +410,7 @@ write_letter(struct call *c, struct letter *l)
 	if (e == OK)
 		e = set_handling(c, l);
 	if (e == OK)
-		e = fill_form(c);
+		e = fill_form(c, client);
 	if (e == OK)
 		e = form_body(c->form, &l->body, &c->why);
 	if (e != OK)
@@ -459,8 +500,8 @@ cmd_send(struct call *c)
 	struct letter *l = xalloc(sizeof(*l));
 	enum err e;
 	l->submit = (Citex__Submit)CITEX__SUBMIT__INIT;
-	e = write_letter(c, l);
-	if (e == OK)
+	e = write_letter(c, &client, l);
+	if (e == OK && client == NULL)
 		e = call_office(c, &client);
 	if (e == OK)
 		e = submit(c, client, l);

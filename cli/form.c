@@ -309,6 +309,38 @@ form_load_json(struct form *f, struct bytes from, struct failure *why)
 	return OK;
 }
 
+static bool prune(json_t *value);
+
+static bool
+takes_over(const struct kind *k, const char *field)
+{
+	for (size_t i = 0; k->takes_over[i] != NULL; i++) {
+		if (strcmp(k->takes_over[i], field) == 0)
+			return true;
+	}
+	return false;
+}
+
+enum err
+form_take_over(struct form *f, const struct kind *from, struct bytes body, struct failure *why)
+{
+	CLEANUP(proto_wipe_drop) ProtobufCMessage *m = NULL;
+	enum err e = proto_unpack(from->body, body, &m);
+	json_t *known = e == OK ? json_of_message(m) : NULL;
+	json_t *value;
+	const char *name;
+	if (known == NULL)
+		return failure_set(why, ERR_MALFORMED, "%s: %s", from->name, err_words(e));
+	(void)prune(known);
+	json_object_foreach(known, name, value)
+	{
+		if (takes_over(f->kind, name) && json_object_get(f->body, name) == NULL)
+			(void)json_object_set(f->body, name, value);
+	}
+	json_decref(known);
+	return OK;
+}
+
 static bool
 is_set(const json_t *value)
 {

@@ -28,6 +28,10 @@ const char *form_option_name(const struct form *f, const char *path);
 /* Start from the JSON text of FROM (an object with the schema's names), replacing what was set.
  * ERR_VALUE. */
 enum err form_load_json(struct form *f, struct bytes from, struct failure *why) MUST_CHECK;
+/* Fill in from BODY, of a message of kind FROM, the fields that F's kind takes over, but for those
+ * that are set. ERR_MALFORMED. */
+enum err form_take_over(
+    struct form *f, const struct kind *from, struct bytes body, struct failure *why) MUST_CHECK;
 /* Set what was given: options that are not the form's are passed over. ERR_VALUE with the option
  * named: no such code, no number, too many. */
 enum err form_take_arguments(struct form *f, const struct arguments *a, struct failure *why)

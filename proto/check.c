@@ -47,7 +47,7 @@ problem_add(struct kind_problem *problems, size_t max, size_t *count, const char
 enum err
 check_needed(const char *text, const char *path, struct kind_problem *problem)
 {
-	if (text[0] != '\0')
+	if (text[strspn(text, " \t\r\n")] != '\0')
 		return OK;
 	return problem_set(problem, path, "is needed");
 }

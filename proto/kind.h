@@ -63,6 +63,8 @@ struct kind {
 	const char *handling; /* TLP label when the officer gives none */
 	const char *subject; /* fields whose texts make the line in a listing: `permit.number
 				lines.species'; NULL: the beginning of `text' */
+	const char *takes_over[8]; /* fields that --about fills in from the message it names, when
+				      that has them too; NULL ends */
 	const char *release; /* field that must be filled when an addressee has
 				ROLE_SECRETARIAT (23(b)), or NULL */
 	const char *paragraph; /* of the Resolution */
@@ -74,7 +76,8 @@ struct kind {
 	size_t (*warn)(const ProtobufCMessage *body, struct kind_problem *warnings, size_t max);
 	/* EFFECT_ANSWERS: whether this body ends the wait. NULL: always. */
 	bool (*is_final)(const ProtobufCMessage *body);
-	/* EFFECT_EXTENDS: the date (ms since 1970, UTC, end of day); 0: none. */
+	/* EFFECT_EXTENDS, or an answer that is not final: the date (ms since 1970, UTC, end of
+	 * day); 0: none. */
 	int64_t (*until)(const ProtobufCMessage *body);
 };
 

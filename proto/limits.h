@@ -84,6 +84,7 @@
 #define SEALING_KEY_KEPT_MS (90 * DAY_MS)
 #define SILENCE_NOTICE_MS (4 * HOUR_MS) /* no word from an addressee: the officer hears it */
 #define SILENCE_LOOKS_MAX 1000 /* envelopes looked at a minute: the loop waits for it */
+#define UNTIL_MAX_MS (366 * DAY_MS) /* an interim answer moves the clock, and does not end it */
 #define DUE_SOON_MS (2 * DAY_MS) /* before an answer is due: time for an interim one */
 #define SWEEP_CHUNKS_MAX 64 /* deleted in one transaction: what others write waits for it */
 #define PRUNE_MAX 64 /* envelopes in one transaction: what others write waits for it */

@@ -43,12 +43,15 @@ void
 fail_id(struct turn *t, enum err e, const char *id)
 {
 	if (e == ERR_NOT_FOUND)
-		turn_fail(t, e, "there is no message or exchange %s here", id);
+		turn_fail(t, e,
+		    "there is no message or exchange %s here; `citex inbox' and `citex sent' list "
+		    "them",
+		    id);
 	else if (e == ERR_AMBIGUOUS)
 		turn_fail(t, e, "%s fits more than one message: give more of the id", id);
 	else if (e == ERR_MALFORMED)
-		turn_fail(
-		    t, e, "`%s' is no id, nor the beginning of one: it is as 0193f3c2-1a2b", id);
+		turn_fail(t, ERR_VALUE,
+		    "`%s' is no id, nor the beginning of one: it is as 0193f3c2-1a2b", id);
 	else
 		turn_fail(t, e, "%s", "");
 }

@@ -108,6 +108,9 @@ fill_facts(struct office *o, const struct history_message *m, struct exchange_me
 		return;
 	f->is_final = f->kind->is_final == NULL || f->kind->is_final(m->body);
 	f->until_ms = f->kind->until != NULL ? f->kind->until(m->body) : 0;
+	/* our office sends no later one; another's may */
+	if (f->until_ms > f->created_ms + UNTIL_MAX_MS)
+		f->until_ms = f->created_ms + UNTIL_MAX_MS;
 	if (f->kind->effect == EFFECT_CLOSES)
 		f->outcome = kind_text(m->body, "outcome");
 	if (f->kind->effect == EFFECT_ASKS &&

@@ -239,6 +239,9 @@ check_addressees(struct submission *s, const ProtobufCMessage *body, bool even_i
 		if (a == NULL)
 			return refuse(s, ERR_UNKNOWN_AUTHORITY,
 			    "there is no authority %s; `citex directory' lists them", s->to[i]);
+		if (a == me)
+			return refuse(
+			    s, ERR_VALUE, "%s is your own authority: name another", me->id);
 		if (!kind_allowed(s->kind, me->roles, a->roles))
 			return refuse(s, ERR_DENIED, "%s may not send a %s to %s (%s)", me->id,
 			    s->kind->name, a->id, s->kind->paragraph);
@@ -274,6 +277,21 @@ take_body(struct submission *s, const Citex__Submit *in, ProtobufCMessage **body
 		return refuse(s, e, "%s%s%s", problem.path, problem.path[0] != '\0' ? ": " : "",
 		    problem.words[0] != '\0' ? problem.words : err_words(e));
 	kind_subject(s->kind, *body, s->subject);
+	return OK;
+}
+
+/* The date that a message promises: it lies ahead, and does not put the clock out of use. */
+static enum err
+check_until(struct submission *s, const ProtobufCMessage *body)
+{
+	int64_t until_ms = s->kind->until != NULL ? s->kind->until(body) : 0;
+
+	if (until_ms != 0 && until_ms < s->now.utc_ms)
+		return refuse(s, ERR_VALUE, "this date has passed: name one that lies ahead");
+	if (until_ms > s->now.utc_ms + UNTIL_MAX_MS)
+		return refuse(s, ERR_VALUE,
+		    "this date is more than a year ahead: name an earlier one, and give another "
+		    "interim answer then");
 	return OK;
 }
 
@@ -439,6 +457,8 @@ build(struct submission *s, struct txn *t, const Citex__Submit *in)
 	CLEANUP(buffer_wipe) struct buffer packed = { 0 };
 	enum err e = take_body(s, in, &body);
 
+	if (e == OK)
+		e = check_until(s, body);
 	if (e == OK)
 		e = name_addressees(s, in);
 	if (e == OK)

@@ -36,6 +36,7 @@ const struct kind kind_alert = {
 	.answers = { "note" },
 	.handling = "GREEN",
 	.subject = "title permit.number lines.species",
+	.takes_over = { "permit", "lines", "fraud", "serials" },
 	.paragraph = "Conf. 11.3, 3(d) and 24",
 	.codes = {
 		{ "fraud", "fraud_kinds" },

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "proto/codes.h"
+#include "proto/ids.h"
 #include "proto/kind.h"
 #include "proto/kinds/permit.h"
 
@@ -74,6 +75,16 @@ reply_is_final(const ProtobufCMessage *body)
 	return row != NULL && strcmp(code_value(outcomes, row, "stops_clock"), "yes") == 0;
 }
 
+static int64_t
+reply_until(const ProtobufCMessage *body)
+{
+	int64_t utc_ms;
+
+	if (date_parse_end(((const Citex__Reply *)body)->expected, &utc_ms) != OK)
+		return 0;
+	return utc_ms;
+}
+
 const struct kind kind_reply = {
 	.code = 3,
 	.name = "reply",
@@ -96,4 +107,5 @@ const struct kind kind_reply = {
 	.check = reply_check,
 	.warn = reply_warn,
 	.is_final = reply_is_final,
+	.until = reply_until,
 };

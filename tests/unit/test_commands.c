@@ -19,6 +19,7 @@
 
 #include "cli/command.h"
 #include "proto/ids.h"
+#include "proto/kinds/fraud.pb-c.h"
 #include "proto/kinds/query.pb-c.h"
 
 /* An office of our own: a thread that answers each connection's requests by OFFICE_ANSWERS, and
@@ -341,6 +342,79 @@ answer_submitted(int fd, const Citex__Request *r)
 	send_answer(fd, r, &a);
 }
 
+/* A query with its boxes, when it is shown; then as answer_submitted(). */
+static const char *shown_handling;
+
+static void
+answer_shown(int fd, const Citex__Request *r)
+{
+	Citex__Answer a = CITEX__ANSWER__INIT;
+	Citex__Item item = CITEX__ITEM__INIT;
+	Citex__MessageRow row = hostile_row();
+	Citex__Query query = CITEX__QUERY__INIT;
+	Citex__Permit permit = CITEX__PERMIT__INIT;
+	Citex__Line line = CITEX__LINE__INIT, *lines[] = { &line };
+	struct buffer body = { 0 };
+	if (r->what_case != CITEX__REQUEST__WHAT_SHOW) {
+		answer_submitted(fd, r);
+		return;
+	}
+	permit.number = text("KE 2026/0417");
+	permit.type = text("E");
+	line.species = text("Panthera pardus");
+	query.permit = &permit;
+	query.lines = lines;
+	query.n_lines = 1;
+	query.text = text("of the query alone");
+	proto_pack(&query.base, &body);
+	item.message = &row;
+	item.handling = text(shown_handling);
+	item.body = pb_of_bytes(buffer_bytes(&body));
+	a.what_case = CITEX__ANSWER__WHAT_ITEM;
+	a.item = &item;
+	send_answer(fd, r, &a);
+	buffer_release(&body);
+}
+
+/* The Secretariat cannot open the message that a report is about: its boxes go with the report. */
+static void
+test_a_report_repeats_the_boxes_of_what_it_is_about(void **state)
+{
+	Citex__Fraud *fraud = NULL;
+	(void)state;
+	shown_handling = "AMBER";
+	struct result r = SEND(
+	    "report-fraud", answer_shown, "--about", "0193", "--permit-number", "KE 2026/0418");
+	assert_int_equal(r.err, OK);
+	assert_int_equal(asked_count, 2);
+	assert_string_equal(asked[1]->submit->about, "0193");
+	assert_int_equal(proto_unpack(&citex__fraud__descriptor,
+			     bytes_of_pb(asked[1]->submit->body), (ProtobufCMessage **)&fraud),
+	    OK);
+	assert_string_equal(fraud->permit->number, "KE 2026/0418"); /* what is given goes before */
+	assert_string_equal(fraud->permit->type, "E");
+	assert_int_equal(fraud->n_lines, 1);
+	assert_string_equal(fraud->lines[0]->species, "Panthera pardus");
+	assert_string_equal(fraud->text, "");
+	proto_wipe(&fraud->base);
+	result_free(&r);
+}
+
+static void
+test_a_report_repeats_nothing_that_is_held_close(void **state)
+{
+	(void)state;
+	shown_handling = "RED";
+	struct result r = SEND("report-fraud", answer_shown, "--about", "0193");
+	assert_int_equal(r.err, ERR_VALUE);
+	assert_int_equal(asked_count, 1);
+	result_free(&r);
+	r = SEND("report-fraud", answer_shown, "--text", ""); /* nothing at all is known */
+	assert_int_equal(r.err, ERR_VALUE);
+	assert_int_equal(asked_count, 0);
+	result_free(&r);
+}
+
 static void
 make_file(const char *name, size_t len)
 {
@@ -384,6 +458,26 @@ test_ask_puts_attachments_in_pieces_and_prints_the_id(void **state)
 	assert_non_null(json_object_get(v, "exchange"));
 	json_decref(v);
 	result_free(&r);
+}
+
+static void
+test_a_name_that_is_no_utf8_and_a_pipe_are_not_attached(void **state)
+{
+	char path[128];
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		if (i == 0)
+			make_file("\xff.pdf", 3);
+		snprintf(path, sizeof(path), "%s/%s", work, i == 0 ? "\xff.pdf" : "pipe");
+		if (i == 1)
+			assert_int_equal(mkfifo(path, 0600), 0);
+		struct result r = SEND("ask", answer_submitted, "gb.ma", "--permit-number", "1",
+		    "--reason", "routine", "--attach", path);
+		assert_int_equal(r.err, ERR_VALUE);
+		assert_int_equal(asked_count, 0);
+		assert_non_null(strstr(r.why, i == 0 ? "UTF-8" : "is not a file"));
+		result_free(&r);
+	}
 }
 
 static void
@@ -795,6 +889,9 @@ main(void)
 		cmocka_unit_test(test_inbox_is_a_table_and_one_json_value_of_all_pages),
 		cmocka_unit_test(test_show_draws_the_frame_and_marks_the_text),
 		cmocka_unit_test(test_ask_puts_attachments_in_pieces_and_prints_the_id),
+		cmocka_unit_test(test_a_report_repeats_the_boxes_of_what_it_is_about),
+		cmocka_unit_test(test_a_report_repeats_nothing_that_is_held_close),
+		cmocka_unit_test(test_a_name_that_is_no_utf8_and_a_pipe_are_not_attached),
 		cmocka_unit_test(test_empty_attachment_is_one_piece),
 		cmocka_unit_test(test_a_message_has_sixteen_attachments_and_no_more),
 		cmocka_unit_test(test_sending_is_refused_before_anybody_is_asked),

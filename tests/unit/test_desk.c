@@ -15,8 +15,10 @@
 #include "daemon/office/desk.h"
 #include "pki/ossl.h"
 #include "proto/codes.h"
+#include "proto/kinds/interim.pb-c.h"
 #include "proto/kinds/note.pb-c.h"
 #include "proto/kinds/query.pb-c.h"
+#include "proto/kinds/reply.pb-c.h"
 #include "tests/mail.h"
 #include "tests/sim/world.h"
 
@@ -453,8 +455,8 @@ test_ids_may_be_shortened_as_far_as_they_are_clear(void **state)
 	    CITEX__ANSWER__WHAT_ITEM);
 	expect_failure(ask_show(&p, "0193f3c2", true), ERR_AMBIGUOUS, "more of the id");
 	expect_failure(ask_show(&p, "ffff", true), ERR_NOT_FOUND, "ffff");
-	expect_failure(ask_show(&p, "xyz", true), ERR_MALFORMED, "xyz");
-	expect_failure(ask_show(&p, "", true), ERR_MALFORMED, "");
+	expect_failure(ask_show(&p, "xyz", true), ERR_VALUE, "xyz");
+	expect_failure(ask_show(&p, "", true), ERR_VALUE, "");
 	end(&p);
 }
 
@@ -521,26 +523,81 @@ test_due_says_who_owes_what_to_whom(void **state)
 	end(&p);
 }
 
-/* An answer of ours to the query. */
+/* A message of ours about the query; TO NULL: to its author. */
 static Citex__Answer *
-ask_submit(struct program *p, const char *id, const char *words)
+ask_submit_kind(struct program *p, const char *id, const char *kind, const ProtobufCMessage *body,
+    const char *to)
 {
 	Citex__Submit s = CITEX__SUBMIT__INIT;
-	Citex__Note note = CITEX__NOTE__INIT;
 	Citex__Request r = CITEX__REQUEST__INIT;
-	struct buffer body = { 0 };
-	note.text = text(words);
-	proto_pack(&note.base, &body);
+	struct buffer packed = { 0 };
+	char *names[] = { text(to) };
+	proto_pack(body, &packed);
 	s.id = text(id);
-	s.kind = text("note");
+	s.kind = text(kind);
 	s.about = text(QUERY);
-	s.body = pb_of_bytes(buffer_bytes(&body));
+	s.to = names;
+	s.n_to = to != NULL;
+	s.body = pb_of_bytes(buffer_bytes(&packed));
 	s.language = text("en");
 	r.what_case = CITEX__REQUEST__WHAT_SUBMIT;
 	r.submit = &s;
 	Citex__Answer *a = ask(p, &r);
-	buffer_release(&body);
+	buffer_release(&packed);
 	return a;
+}
+
+/* An answer of ours to the query. */
+static Citex__Answer *
+ask_submit(struct program *p, const char *id, const char *words)
+{
+	Citex__Note note = CITEX__NOTE__INIT;
+	note.text = text(words);
+	return ask_submit_kind(p, id, "note", &note.base, NULL);
+}
+
+/* The clock of the fixtures stands at 2025-12-17. */
+static void
+test_a_date_that_cannot_be_meant_is_refused(void **state)
+{
+	static const struct {
+		const char *until, *words;
+	} rows[] = { { "2025-12-16", "has passed" }, { "2026-12-18", "a year ahead" },
+		{ "9999-12-31", "a year ahead" }, { "2026-12-17", NULL }, { "2025-12-17", NULL } };
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct program p;
+		Citex__Interim interim = CITEX__INTERIM__INIT;
+		Citex__Reply reply = CITEX__REPLY__INIT;
+		const ProtobufCMessage *bodies[] = { &interim.base, &reply.base };
+		interim.until = reply.expected = text(rows[i].until);
+		reply.outcome = text("CANNOTTELL");
+		for (size_t k = 0; k < 2; k++) {
+			begin(&p);
+			Citex__Answer *a = ask_submit_kind(
+			    &p, OURS, k == 0 ? "interim" : "reply", bodies[k], NULL);
+			if (rows[i].words != NULL)
+				expect_failure(a, ERR_VALUE, rows[i].words);
+			else
+				assert_int_equal(a->what_case, CITEX__ANSWER__WHAT_SUBMITTED);
+			end(&p);
+			(void)tear_down(state);
+			assert_int_equal(set_up(state), 0);
+		}
+	}
+}
+
+static void
+test_nobody_writes_to_himself(void **state)
+{
+	struct program p;
+	Citex__Note note = CITEX__NOTE__INIT;
+	(void)state;
+	begin(&p);
+	note.text = text("x");
+	expect_failure(ask_submit_kind(&p, OURS, "note", &note.base, "ke.ma"), ERR_VALUE,
+	    "your own authority");
+	end(&p);
 }
 
 static void
@@ -956,6 +1013,8 @@ main(void)
 		DESK_TEST(test_search_finds_text_in_either_case),
 		DESK_TEST(test_listing_goes_on_after_its_last_row),
 		DESK_TEST(test_due_says_who_owes_what_to_whom),
+		DESK_TEST(test_a_date_that_cannot_be_meant_is_refused),
+		DESK_TEST(test_nobody_writes_to_himself),
 		DESK_TEST(test_submit_is_done_once_and_tracked),
 		DESK_TEST(test_exchange_has_all_messages_and_the_clock),
 		DESK_TEST(test_forward_against_the_handling_is_refused_and_recorded),
