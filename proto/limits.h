@@ -3,7 +3,7 @@
 #define PROTO_LIMITS_H
 
 /* Every bound of citex: its unit ends the name, its reason stands beside it.
- * tests/unit/test_limits.c names, for each, the test at the limit and one beyond. */
+ * tests/checks/limits.txt names, for each, the test at the limit and one beyond. */
 
 #define KIB 1024UL
 #define MIB (1024UL * KIB)

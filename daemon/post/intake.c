@@ -265,8 +265,8 @@ static enum err
 check_times(const struct conn *c, const struct envelope_errand *x)
 {
 	int64_t expires_ms = (int64_t)x->envelope.outer->expires;
-	bool sane = chores_clock_is_sane(c->post) && c->clock_off_ms < CLOCK_JUMP_MS &&
-	    c->clock_off_ms > -CLOCK_JUMP_MS;
+	bool sane = chores_clock_is_sane(c->post) && c->clock_off_ms <= CLOCK_JUMP_MS &&
+	    c->clock_off_ms >= -CLOCK_JUMP_MS;
 
 	if (expires_ms > x->now.utc_ms + EXPIRES_AHEAD_MAX_MS)
 		return ERR_LATER;

@@ -80,6 +80,7 @@ stage format format
 stage scripts scripts
 stage rooms tests/checks/includes.sh
 stage source tests/checks/source.sh
+stage limits tests/checks/limits.sh
 stage manuals manuals
 stage gcc gcc_build
 stage tests gcc_check

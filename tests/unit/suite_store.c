@@ -320,6 +320,54 @@ test_store_of_another_kind_or_newer_is_refused(void **state)
 	open_place(p);
 }
 
+/* Low is what uses more than the mark. In LMDB as near as pages allow: a page is a quarter of a
+ * percent here. */
+static void
+test_store_is_low_above_its_mark(void **state)
+{
+	struct place *model = *state;
+	const uint64_t limit = 400 * 4 * KIB, mark = limit / 100 * STORE_LOW_MARK_PERCENT;
+	struct place *p = new_place(model->disk != NULL, limit);
+	char value[2000];
+	uint64_t used = 0, nearest = 0;
+
+	memset(value, 'x', sizeof(value));
+	value[sizeof(value) - 1] = '\0';
+	for (unsigned n = 0; used <= mark; n++) {
+		nearest = used;
+		put(p, FIRST, key_of(n), value);
+		used = store_used_bytes(p->store);
+		assert_int_equal(store_is_low(p->store), used > mark);
+	}
+	assert_in_range(nearest, mark - limit / 100, mark);
+	free_place(p);
+}
+
+/* To the byte, where rows and not pages are counted. */
+static void
+test_sim_is_low_one_byte_above_its_mark(void **state)
+{
+	struct place *p = new_place(true, MIB);
+	const uint64_t mark = MIB / 100 * STORE_LOW_MARK_PERCENT;
+	char *value = xalloc(MIB);
+	uint64_t row = store_used_bytes(p->store);
+
+	(void)state;
+	put(p, FIRST, key_of(0), "");
+	row = store_used_bytes(p->store) - row;
+	memset(value, 'x', mark / 2);
+	put(p, FIRST, key_of(1), value);
+	memset(value, 'x', MIB - 1);
+	value[mark - store_used_bytes(p->store) - row] = '\0';
+	put(p, FIRST, key_of(2), value);
+	assert_int_equal(store_used_bytes(p->store), mark);
+	assert_false(store_is_low(p->store));
+	put(p, FIRST, key_of(0), "x");
+	assert_true(store_is_low(p->store));
+	free(value);
+	free_place(p);
+}
+
 /* Fill until the mark; then nothing new is let in, but deletes pass. */
 static void
 test_store_at_the_low_mark_still_deletes(void **state)
@@ -714,6 +762,8 @@ main(void)
 		BOTH(test_store_counts_its_records),
 		BOTH(test_store_restored_mark_is_taken_once),
 		BOTH(test_store_of_another_kind_or_newer_is_refused),
+		BOTH(test_store_is_low_above_its_mark),
+		cmocka_unit_test(test_sim_is_low_one_byte_above_its_mark),
 		BOTH(test_store_at_the_low_mark_still_deletes),
 		BOTH(test_store_full_batch_never_happened),
 		cmocka_unit_test(test_sim_fails_at_every_step_and_leaves_no_half_state),

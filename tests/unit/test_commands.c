@@ -273,6 +273,31 @@ test_inbox_is_a_table_and_one_json_value_of_all_pages(void **state)
 }
 
 static void
+test_listing_is_asked_for_in_pages(void **state)
+{
+	static const struct {
+		const char *limit;
+		uint32_t first, second;
+	} rows[] = {
+		{ "1000", LIST_PAGE_MAX, LIST_PAGE_MAX - 1 },
+		{ "1001", LIST_PAGE_MAX, LIST_PAGE_MAX },
+		{ "1002", LIST_PAGE_MAX, LIST_PAGE_MAX },
+		{ "999", LIST_PAGE_MAX - 1, LIST_PAGE_MAX - 2 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct result r =
+		    RUN(cmd_inbox, list_options, answer_listing, "--limit", rows[i].limit);
+		assert_int_equal(r.err, OK);
+		assert_int_equal(asked_count, 2); /* each answer has one row */
+		assert_int_equal(asked[0]->list->limit, rows[i].first);
+		assert_int_equal(asked[1]->list->limit, rows[i].second);
+		result_free(&r);
+	}
+}
+
+static void
 answer_item(int fd, const Citex__Request *r)
 {
 	Citex__MessageRow row = hostile_row();
@@ -887,6 +912,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_inbox_is_a_table_and_one_json_value_of_all_pages),
+		cmocka_unit_test(test_listing_is_asked_for_in_pages),
 		cmocka_unit_test(test_show_draws_the_frame_and_marks_the_text),
 		cmocka_unit_test(test_ask_puts_attachments_in_pieces_and_prints_the_id),
 		cmocka_unit_test(test_a_report_repeats_the_boxes_of_what_it_is_about),

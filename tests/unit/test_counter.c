@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -29,6 +30,19 @@ static char place[] = "/tmp/citex-counter-XXXXXX";
 static char path[80];
 static atomic_bool nobody; /* users are nobody here */
 static atomic_uint rooms, ended_late, came, went; /* visits: who asked last, who left last */
+
+static atomic_uint user_shift; /* who comes now is another user, by so much */
+
+/* Instead of the C library's: a test is one user, and the counter knows them by this. */
+int
+getsockopt(int fd, int level, int name, void *value, socklen_t *len)
+{
+	int result = (int)syscall(SYS_getsockopt, fd, level, name, value, len);
+
+	if (result == 0 && level == SOL_SOCKET && name == SO_PEERCRED)
+		((struct ucred *)value)->uid += atomic_load(&user_shift);
+	return result;
+}
 
 static bool
 who(void *arg, uid_t user, struct visitor *out)
@@ -531,6 +545,56 @@ test_one_user_has_so_many_places_and_no_more(void **state)
 	assert_int_equal(figures().visitors, 0);
 }
 
+/* A visitor who is in when this returns. */
+static int
+visit_and_ask(void)
+{
+	struct frame_reader in;
+	int fd = visit();
+
+	frame_reader_init(&in);
+	ask(fd, 1, CITEX__REQUEST__WHAT_STATUS);
+	expect(fd, &in, 1, CITEX__ANSWER__WHAT_STATUS, OK);
+	frame_reader_release(&in);
+	return fd;
+}
+
+static void
+expect_visitors(unsigned count)
+{
+	for (int i = 0; i < 500 && figures().visitors != count; i++)
+		usleep(2000);
+	assert_int_equal(figures().visitors, count);
+}
+
+static void
+test_all_users_have_so_many_places_and_no_more(void **state)
+{
+	int fds[DESK_CLIENTS_MAX], over;
+	struct frame_reader in;
+
+	(void)state;
+	expect_visitors(0);
+	for (unsigned i = 0; i < DESK_CLIENTS_MAX; i++) {
+		atomic_store(&user_shift, i / DESK_CLIENTS_PER_USER_MAX);
+		fds[i] = visit_and_ask();
+	}
+	atomic_store(&user_shift, DESK_CLIENTS_MAX); /* one who has no place yet */
+	frame_reader_init(&in);
+	over = visit();
+	expect(over, &in, 0, CITEX__ANSWER__WHAT_FAILURE, ERR_BUSY);
+	expect_closed(over);
+	frame_reader_release(&in);
+	close(over);
+	close(fds[0]);
+	expect_visitors(DESK_CLIENTS_MAX - 1);
+	fds[0] = visit_and_ask();
+	for (unsigned i = 0; i < DESK_CLIENTS_MAX; i++)
+		close(fds[i]);
+	expect_visitors(0);
+	atomic_store(&user_shift, 0);
+}
+
 /* A session of random bytes, often with lengths and tags that fit; then the counter still answers.
  */
 static void
@@ -592,6 +656,7 @@ main(void)
 		cmocka_unit_test(test_listener_who_leaves_is_noticed_at_once),
 		cmocka_unit_test(test_the_end_of_a_visit_is_told),
 		cmocka_unit_test(test_one_user_has_so_many_places_and_no_more),
+		cmocka_unit_test(test_all_users_have_so_many_places_and_no_more),
 		cmocka_unit_test(test_garbage_closes_its_sender_and_nobody_else),
 		cmocka_unit_test(test_too_long_a_frame_is_told_and_closed),
 	};

@@ -352,6 +352,72 @@ test_decode_heap_is_bounded_by_the_input(void **state)
 	buffer_release(&in);
 }
 
+static void *
+count_alloc(void *data, size_t len)
+{
+	*(size_t *)data += len;
+	return malloc(len);
+}
+
+static void
+count_free(void *data, void *at)
+{
+	(void)data;
+	free(at);
+}
+
+/* What protobuf-c asks for in all, for IN. */
+static size_t
+heap_of(struct bytes in)
+{
+	size_t sum = 0;
+	ProtobufCAllocator counting = { count_alloc, count_free, &sum };
+	ProtobufCMessage *m = protobuf_c_message_unpack(ALL, &counting, in.len, in.at);
+
+	assert_non_null(m);
+	protobuf_c_message_free_unpacked(m, &counting);
+	return sum;
+}
+
+/* DATA bytes in one field, and EMPTIES messages of nothing. */
+static void
+swell(struct buffer *in, size_t data, size_t empties)
+{
+	buffer_clear(in);
+	buffer_add(in, bytes_str("\x82\x01")); /* one of All.datas */
+	buffer_add_u8(in, (uint8_t)data);
+	memset(buffer_extend(in, data), 'd', data);
+	for (size_t i = 0; i < empties; i++) {
+		buffer_add(in, bytes_str("\xaa\x01"));
+		buffer_add_u8(in, 0);
+	}
+}
+
+/* To the byte: what needs as much as the budget passes, what needs one byte more does not. */
+static void
+test_decode_heap_ends_at_the_byte(void **state)
+{
+	struct buffer in = { 0 };
+	bool met[2] = { false, false };
+
+	(void)state;
+	for (size_t empties = 40; empties < 400 && !(met[0] && met[1]); empties++) {
+		for (size_t data = 0; data < 128; data++) {
+			size_t most, heap;
+			swell(&in, data, empties);
+			most = PROTO_EXPANSION_MAX * in.len + 4 * KIB;
+			heap = heap_of(buffer_bytes(&in));
+			if (heap != most && heap != most + 1)
+				continue;
+			met[heap - most] = true;
+			assert_int_equal(
+			    try(ALL, buffer_bytes(&in)), heap == most ? OK : ERR_MALFORMED);
+		}
+	}
+	assert_true(met[0] && met[1]);
+	buffer_release(&in);
+}
+
 /* What must fit: a message to every authority, and a batch of acknowledgements. */
 static void
 test_decode_large_ordinary_messages_fit_the_heap(void **state)
@@ -512,6 +578,7 @@ main(void)
 		cmocka_unit_test(test_decode_texts_are_utf8_without_nul),
 		cmocka_unit_test(test_decode_depth_8_passes_and_9_does_not),
 		cmocka_unit_test(test_decode_heap_is_bounded_by_the_input),
+		cmocka_unit_test(test_decode_heap_ends_at_the_byte),
 		cmocka_unit_test(test_decode_large_ordinary_messages_fit_the_heap),
 		cmocka_unit_test(test_decode_every_byte_changed_to_every_value),
 		cmocka_unit_test(test_decode_every_prefix_is_refused_or_whole),

@@ -475,6 +475,49 @@ test_search_finds_text_in_either_case(void **state)
 	end(&p);
 }
 
+/* So small that a page of the largest number of rows fits a frame. */
+static void
+put_small_messages(unsigned count)
+{
+	Citex__BookMessage m = CITEX__BOOK_MESSAGE__INIT;
+	struct txn *t = NULL;
+	uint8_t id[ID_BYTES] = { 0, 1 };
+
+	assert_int_equal(store_begin(store, &t), OK);
+	for (unsigned i = 0; i < count; i++) {
+		id[14] = (uint8_t)(i >> 8);
+		id[15] = (uint8_t)i;
+		m.id = m.exchange = (ProtobufCBinaryData){ ID_BYTES, id };
+		assert_int_equal(book_put_message(office_book(office), t, &m, true), OK);
+	}
+	assert_int_equal(store_commit(t), OK);
+}
+
+static void
+test_listing_has_so_many_rows_and_no_more(void **state)
+{
+	Citex__List list = CITEX__LIST__INIT;
+	Citex__Request r = CITEX__REQUEST__INIT;
+	Citex__Answer *a;
+	struct program p;
+
+	(void)state;
+	put_small_messages(LIST_PAGE_MAX + 2);
+	begin(&p);
+	list.box = text("inbox");
+	r.what_case = CITEX__REQUEST__WHAT_LIST;
+	r.list = &list;
+	for (uint32_t limit = LIST_PAGE_MAX - 1; limit <= LIST_PAGE_MAX + 1; limit++) {
+		list.limit = limit;
+		a = ask(&p, &r);
+		assert_int_equal(a->what_case, CITEX__ANSWER__WHAT_LISTING);
+		assert_int_equal(
+		    a->listing->n_messages, limit < LIST_PAGE_MAX ? limit : LIST_PAGE_MAX);
+		assert_true(a->listing->more);
+	}
+	end(&p);
+}
+
 static void
 test_listing_goes_on_after_its_last_row(void **state)
 {
@@ -1012,6 +1055,7 @@ main(void)
 		DESK_TEST(test_ids_may_be_shortened_as_far_as_they_are_clear),
 		DESK_TEST(test_search_finds_text_in_either_case),
 		DESK_TEST(test_listing_goes_on_after_its_last_row),
+		DESK_TEST(test_listing_has_so_many_rows_and_no_more),
 		DESK_TEST(test_due_says_who_owes_what_to_whom),
 		DESK_TEST(test_a_date_that_cannot_be_meant_is_refused),
 		DESK_TEST(test_nobody_writes_to_himself),

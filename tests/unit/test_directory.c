@@ -154,6 +154,31 @@ change_name(Citex__DirectoryContents *c, void *arg)
 }
 
 static void
+test_directory_heads_are_bounded(void **state)
+{
+	struct fixture *f = *state;
+	struct directory *d = fixture_directory(f);
+	Citex__SignedHead *all[DIRECTORY_HEADS_MAX + 1] = { NULL };
+	const Citex__SignedHead *newest;
+	Citex__DirectoryHeads heads = one(all);
+	uint8_t digest[DIGEST_BYTES];
+
+	memcpy(digest, directory_head_digest(d), DIGEST_BYTES);
+	for (size_t i = 0; i <= DIRECTORY_HEADS_MAX; i++) {
+		CLEANUP(buffer_release) struct buffer contents = { 0 };
+		fixture_make(f, i + 2, digest, NULL, NULL, &all[i], &contents);
+		head_digest(all[i], digest);
+	}
+	heads.n_heads = DIRECTORY_HEADS_MAX;
+	assert_int_equal(directory_check_heads(d, &heads, &newest), OK);
+	assert_ptr_equal(newest, all[DIRECTORY_HEADS_MAX - 1]);
+	heads.n_heads++;
+	assert_int_equal(directory_check_heads(d, &heads, &newest), ERR_MALFORMED);
+	for (size_t i = 0; i <= DIRECTORY_HEADS_MAX; i++)
+		proto_free(&all[i]->base);
+}
+
+static void
 test_directory_second_head_with_the_same_number_is_a_split_view(void **state)
 {
 	struct fixture *f = *state;
@@ -711,6 +736,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(
 		    test_directory_heads_go_forward_by_one_over_the_same_past, fixture_set_up,
 		    fixture_tear_down),
+		cmocka_unit_test_setup_teardown(
+		    test_directory_heads_are_bounded, fixture_set_up, fixture_tear_down),
 		cmocka_unit_test_setup_teardown(
 		    test_directory_second_head_with_the_same_number_is_a_split_view, fixture_set_up,
 		    fixture_tear_down),

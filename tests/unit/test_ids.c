@@ -159,6 +159,24 @@ test_authority_names_are_checked_to_the_byte(void **state)
 }
 
 static void
+test_node_and_authority_have_a_longest_name(void **state)
+{
+	char name[NODE_MAX_BYTES + AUTHORITY_MAX_BYTES] = "";
+
+	(void)state;
+	memset(name, 'k', NODE_MAX_BYTES);
+	assert_true(node_is_valid(name));
+	name[NODE_MAX_BYTES] = 'k';
+	assert_false(node_is_valid(name));
+	memset(name, 0, sizeof(name));
+	memset(name, 'k', AUTHORITY_MAX_BYTES);
+	name[2] = '.';
+	assert_true(authority_is_valid(name));
+	name[AUTHORITY_MAX_BYTES] = 'k';
+	assert_false(authority_is_valid(name));
+}
+
+static void
 test_authority_party_is_what_stands_before_the_point(void **state)
 {
 	char party[AUTHORITY_MAX_BYTES + 1];
@@ -274,6 +292,7 @@ main(void)
 		cmocka_unit_test(test_id_prefix_spans_all_ids_that_begin_so),
 		cmocka_unit_test(test_id_from_bytes_takes_16_bytes_and_no_other_number),
 		cmocka_unit_test(test_authority_names_are_checked_to_the_byte),
+		cmocka_unit_test(test_node_and_authority_have_a_longest_name),
 		cmocka_unit_test(test_authority_party_is_what_stands_before_the_point),
 		cmocka_unit_test(test_time_print_knows_0_and_the_far_ends),
 		cmocka_unit_test(test_date_parse_takes_days_of_the_calendar_only),

@@ -822,6 +822,21 @@ test_tls_link_paused_keeps_what_tls_holds(void **state)
 }
 
 static void
+test_tls_link_half_frame_has_a_deadline(void **state)
+{
+	struct wire *w = *state;
+
+	dial_wire(w);
+	link_send(w->client.l, (struct bytes){ (const uint8_t *)"\0\0\0\2x", 5 });
+	pump();
+	pass(FRAME_TIMEOUT_MS - 1);
+	assert_int_equal(w->server.closed, 0);
+	pass(1);
+	assert_int_equal(w->server.closed, 1);
+	assert_int_equal(w->server.why, ERR_TIMEOUT);
+}
+
+static void
 test_tls_link_closing_sends_what_is_queued(void **state)
 {
 	struct wire *w = *state;
@@ -1007,6 +1022,8 @@ main(void)
 		    test_tls_link_names_its_peer_and_carries_frames, wire_up, wire_down),
 		cmocka_unit_test_setup_teardown(
 		    test_tls_link_paused_keeps_what_tls_holds, wire_up, wire_down),
+		cmocka_unit_test_setup_teardown(
+		    test_tls_link_half_frame_has_a_deadline, wire_up, wire_down),
 		cmocka_unit_test_setup_teardown(
 		    test_tls_link_closing_sends_what_is_queued, wire_up, wire_down),
 		cmocka_unit_test_setup_teardown(

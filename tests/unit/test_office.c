@@ -38,6 +38,9 @@ static void (*before_start)(struct book *b, struct txn *t); /* changes the first
 static bool store_is_made, is_restored; /* at the next boot: from a backup */
 static bool has_newer; /* a directory that is in the store at the next start */
 static unsigned told_new;
+static int64_t began_ms; /* mono_ms at which the office did */
+static int64_t run_at_begin_ms;
+static enum { AGED, KEPT, ARRIVED, PRUNABLES } prunable;
 static struct { /* notices, and hooks for them */
 	char words[SEEN_MAX][100];
 	size_t count;
@@ -572,8 +575,9 @@ begin(uint64_t seed)
 	post.tick = timer_new(machine_loop(elsewhere), on_tick, NULL);
 	post.give = SEEN_MAX;
 	ke = machine_new("ke", boot, crashed, NULL);
+	began_ms = world_now().mono_ms;
 	machine_boot(ke);
-	run_for(3000);
+	run_for(run_at_begin_ms);
 	assert_non_null(post.session);
 	return 0;
 }
@@ -583,6 +587,7 @@ set_up(void **state)
 {
 	(void)state;
 	before_start = NULL;
+	run_at_begin_ms = 3000;
 	return begin(1);
 }
 
@@ -1479,6 +1484,8 @@ test_office_sweeps_a_long_upload_that_was_cut_off_in_writing(void **state)
 	struct outcome out = { .told = false };
 	const uint64_t length = 4 * SWEEP_CHUNKS_MAX * CHUNK_PLAIN_BYTES;
 	uint64_t offset = 0;
+	uint32_t before = 0, most = 0;
+	int64_t until_ms;
 
 	(void)state;
 	for (; offset < length / 2; offset += CHUNK_PLAIN_BYTES)
@@ -1486,7 +1493,14 @@ test_office_sweeps_a_long_upload_that_was_cut_off_in_writing(void **state)
 	assert_int_equal(chunks_of(SCAN), 2 * SWEEP_CHUNKS_MAX);
 	begin_put(7, SCAN, length, offset, on_done, &out);
 	office_visit_ended(office, 7);
-	run_for(1000);
+	until_ms = world_now().mono_ms + SECOND_MS;
+	while (world_step(until_ms)) {
+		uint32_t left = chunks_of(SCAN);
+		if (left < before)
+			most = before - left > most ? before - left : most;
+		before = left;
+	}
+	assert_int_equal(most, SWEEP_CHUNKS_MAX);
 	assert_true(out.told);
 	assert_int_equal(chunks_of(SCAN), 0);
 	assert_int_equal(put(8, SCAN, 1, 0), OK);
@@ -1720,6 +1734,84 @@ test_office_tells_of_an_addressee_who_says_nothing_for_hours(void **state)
 	assert_int_equal(told_due.count, 1);
 }
 
+/* Let time pass until the watchman has looked N times more; he begins a second after the office. */
+static void
+run_to_look(unsigned n)
+{
+	int64_t since_ms = world_now().mono_ms - began_ms - SECOND_MS;
+
+	run_for(n * MINUTE_MS - since_ms % MINUTE_MS);
+}
+
+/* COUNT envelopes wait that nobody can read, before any of ours. */
+static void
+put_unreadable(unsigned count)
+{
+	struct txn *t = NULL;
+	struct id id = { { 0 } };
+
+	assert_int_equal(store_begin(store, &t), OK);
+	for (unsigned i = 1; i <= count; i++) {
+		id.at[14] = (uint8_t)(i >> 8);
+		id.at[15] = (uint8_t)i;
+		assert_int_equal(book_mark(office_book(office), t, LIST_WAITING, id), OK);
+	}
+	assert_int_equal(store_commit(t), OK);
+}
+
+/* What one look leaves, the next one looks at. */
+static void
+test_office_looks_for_silence_at_so_many_at_once(void **state)
+{
+	for (unsigned beyond = 0; beyond < 2; beyond++) {
+		if (beyond > 0)
+			begin(1);
+		assert_int_equal(submit_and_wait(OURS, "a").err, OK);
+		run_to_look((unsigned)(SILENCE_NOTICE_MS / MINUTE_MS));
+		run_for(SECOND_MS);
+		assert_int_equal(told_due.count, 0);
+		put_unreadable(SILENCE_LOOKS_MAX - 1 + beyond);
+		run_for(MINUTE_MS);
+		assert_int_equal(told_due.count, beyond == 0 ? 1 : 0);
+		run_for(MINUTE_MS);
+		expect_told("silent gb.ma", 1);
+		if (beyond == 0)
+			(void)tear_down(state);
+	}
+}
+
+static void
+test_office_offers_again_what_nobody_opened_for_a_day(void **state)
+{
+	(void)state;
+	assert_int_equal(submit_and_wait(OURS, "a").err, OK);
+	assert_int_equal(post.envelope_count, 1);
+	/* he looks once a minute, and a second after the day is over */
+	run_for(began_ms + OFFER_AGAIN_MS - world_now().mono_ms);
+	assert_int_equal(post.envelope_count, 1);
+	run_for(2 * SECOND_MS);
+	assert_int_equal(post.envelope_count, 2);
+	assert_memory_equal(post.envelopes[1].digest, post.envelopes[0].digest, DIGEST_BYTES);
+	run_for(OFFER_AGAIN_MS - 3 * SECOND_MS);
+	assert_int_equal(post.envelope_count, 2);
+	run_for(4 * SECOND_MS);
+	assert_int_equal(post.envelope_count, 3);
+	offer_slip(0, CITEX__SLIP_TYPE__SLIP_OPENED, "gb.ma", OK);
+	run_for(OFFER_AGAIN_MS + MINUTE_MS);
+	assert_int_equal(post.envelope_count, 3);
+}
+
+static void
+test_office_gives_an_envelope_thirty_days(void **state)
+{
+	const Citex__Outer *o;
+
+	(void)state;
+	assert_int_equal(submit_and_wait(OURS, "a").err, OK);
+	o = post.envelopes[0].outer;
+	assert_int_equal(o->expires - o->created, LIFETIME_DEFAULT_MS);
+}
+
 /* Not only what the post has: also what cannot be sealed, and what waits for the post. */
 static void
 test_office_tells_of_silence_when_the_post_is_away(void **state)
@@ -1906,15 +1998,128 @@ offer_with_scan(const char *words, uint64_t sequence)
 static void
 test_office_drops_what_never_came_whole(void **state)
 {
+	const int64_t end_ms = MAIL_CREATED_MS + LIFETIME_DEFAULT_MS + REMEMBER_AFTER_EXPIRY_MS;
+	int64_t round_ms;
+
 	(void)state;
 	post.give = 2;
 	offer_with_scan("a", 1);
 	assert_int_equal(chunks_of_scan(), 2);
-	run_for(LIFETIME_DEFAULT_MS);
+	/* in the first round after it: rounds are days after the watchman's first look */
+	round_ms = end_ms - (world_now().utc_ms - world_now().mono_ms) - began_ms - SECOND_MS;
+	round_ms = (round_ms / PRUNE_ROUND_MS + 1) * PRUNE_ROUND_MS + began_ms + SECOND_MS;
+	world_run(round_ms - SECOND_MS);
 	assert_int_equal(chunks_of_scan(), 2);
-	run_for(REMEMBER_AFTER_EXPIRY_MS + PRUNE_ROUND_MS + HOUR_MS);
+	world_run(round_ms + SECOND_MS);
 	assert_int_equal(chunks_of_scan(), 0);
 	buffer_release(&with_scan);
+}
+
+#define PRUNABLE (PRUNE_MAX + 1)
+
+static struct id
+prunable_id(unsigned i)
+{
+	return (struct id){ { [14] = 1, [15] = (uint8_t)i } };
+}
+
+static void
+end_long_ago(Citex__Outer *o, void *arg)
+{
+	(void)arg;
+	o->created = (uint64_t)(FIXTURE_NOW_MS - 60 * DAY_MS);
+	o->expires = o->created + HOUR_MS;
+}
+
+/* Envelopes of ours that ended long ago, passed over when they were young or not, or what arrived
+ * without its chunks. */
+static void
+leave_prunable(struct book *b, struct txn *t)
+{
+	struct mail_plan plan = { .content = make_query, .outer = end_long_ago };
+	struct buffer packed = { 0 };
+	Citex__BookEnvelope e = CITEX__BOOK_ENVELOPE__INIT;
+	Citex__BookArrived a = CITEX__BOOK_ARRIVED__INIT;
+
+	mail_make(fixture, &plan, &packed, NULL);
+	e.packed = a.packed = pb_of_bytes(buffer_bytes(&packed));
+	e.sealed = e.ended = (uint64_t)(FIXTURE_NOW_MS - 60 * DAY_MS);
+	for (unsigned i = 0; i < PRUNABLE; i++) {
+		uint8_t digest[DIGEST_BYTES] = { (uint8_t)i };
+		struct id id = prunable_id(i);
+		if (prunable == ARRIVED) {
+			assert_int_equal(book_put_arrived(b, t, digest, &a), OK);
+			continue;
+		}
+		assert_int_equal(book_put_envelope(b, t, id, &e), OK);
+		if (prunable == KEPT)
+			assert_int_equal(book_mark(b, t, LIST_KEPT, id), OK);
+	}
+	if (prunable == KEPT)
+		assert_int_equal(book_put_pruned(b, t, prunable_id(PRUNABLE - 1)), OK);
+	buffer_release(&packed);
+}
+
+static bool
+is_pruned(struct txn *t, unsigned i)
+{
+	struct book *b = office_book(office);
+	uint8_t digest[DIGEST_BYTES] = { (uint8_t)i };
+	Citex__BookArrived *a = NULL;
+	Citex__BookEnvelope *e = NULL;
+	bool there = false;
+
+	if (prunable == ARRIVED && book_arrived(b, t, digest, &a) == OK)
+		there = true;
+	if (prunable != ARRIVED && book_envelope(b, t, prunable_id(i), &e) == OK)
+		there = e->packed.len != 0;
+	proto_free((ProtobufCMessage *)a);
+	proto_free((ProtobufCMessage *)e);
+	return !there;
+}
+
+static unsigned
+count_pruned(void)
+{
+	unsigned n = 0;
+	struct txn *t = NULL;
+
+	assert_int_equal(store_read(store, &t), OK);
+	for (unsigned i = 0; i < PRUNABLE; i++)
+		n += is_pruned(t, i) ? 1 : 0;
+	store_end(t);
+	return n;
+}
+
+static int
+set_up_prunable(void **state)
+{
+	(void)state;
+	before_start = leave_prunable;
+	run_at_begin_ms = SECOND_MS / 2; /* before the first look */
+	return begin(1);
+}
+
+/* One transaction takes PRUNE_MAX, the next one what is left. */
+static void
+test_office_prunes_so_many_in_one_transaction(void **state)
+{
+	for (prunable = AGED; prunable < PRUNABLES; prunable++) {
+		unsigned counts[4] = { 0 }, changes = 0;
+		int64_t until_ms;
+		(void)tear_down(state);
+		(void)set_up_prunable(state);
+		assert_int_equal(count_pruned(), 0);
+		until_ms = world_now().mono_ms + 3 * SECOND_MS;
+		while (world_step(until_ms)) {
+			unsigned n = count_pruned();
+			if (n != counts[changes] && changes < 3)
+				counts[++changes] = n;
+		}
+		assert_int_equal(changes, 2);
+		assert_int_equal(counts[1], PRUNE_MAX);
+		assert_int_equal(counts[2], PRUNABLE);
+	}
 }
 
 static void
@@ -2118,12 +2323,16 @@ main(void)
 		OFFICE_TEST(test_office_sends_what_it_signed_before_it_was_restored),
 		OFFICE_TEST(test_office_offers_again_to_a_node_that_lost_its_disk),
 		OFFICE_TEST(test_office_tells_of_an_addressee_who_says_nothing_for_hours),
+		OFFICE_TEST(test_office_looks_for_silence_at_so_many_at_once),
+		OFFICE_TEST(test_office_offers_again_what_nobody_opened_for_a_day),
+		OFFICE_TEST(test_office_gives_an_envelope_thirty_days),
 		OFFICE_TEST(test_office_tells_of_silence_when_the_post_is_away),
 		OFFICE_TEST(test_office_tells_of_silence_when_there_is_no_key),
 		OFFICE_TEST(test_office_tells_what_is_due_and_overdue_for_each_addressee),
 		OFFICE_TEST(test_office_tells_what_it_owes_itself),
 		OFFICE_TEST(test_office_drops_sealed_bytes_two_weeks_after_they_were_stored),
 		OFFICE_TEST(test_office_drops_what_never_came_whole),
+		OFFICE_TEST(test_office_prunes_so_many_in_one_transaction),
 		OFFICE_TEST(test_office_drops_the_chunks_of_what_is_dropped),
 		OFFICE_TEST(test_office_spares_the_chunks_of_what_comes_meanwhile),
 		OFFICE_TEST(test_office_keeps_the_chunks_of_what_is_filed),

@@ -544,24 +544,19 @@ test_unknown_author_is_put_off_and_asked_about(void **state)
 static void
 test_lifetime_longer_than_anybody_may_is_put_off(void **state)
 {
-	static const struct {
-		int64_t expires_ms;
-		bool taken;
-	} rows[] = {
-		{ FIXTURE_NOW_MS + EXPIRES_AHEAD_MAX_MS, true },
-		{ FIXTURE_NOW_MS + EXPIRES_AHEAD_MAX_MS + 2 * HOUR_MS, false },
-	};
 	struct two t = begin(*state);
+	struct parcel p = { .id = 1 };
 
-	for (size_t i = 0; i < 2; i++) {
-		desk_offer(t.author,
-		    &(struct parcel){ .id = (uint8_t)(i + 1),
-			.created_ms = rows[i].expires_ms - LIFETIME_MAX_MS,
-			.expires_ms = rows[i].expires_ms },
-		    i);
-		nodes_until(t.author->taken + t.author->laters == i + 1);
-		assert_int_equal(t.author->taken, rows[i].taken || i == 1 ? 1 : 0);
-	}
+	/* what travels for some milliseconds is a little nearer to its end */
+	p.expires_ms = world_now().utc_ms + EXPIRES_AHEAD_MAX_MS;
+	p.created_ms = p.expires_ms - LIFETIME_MAX_MS;
+	desk_offer(t.author, &p, 1);
+	nodes_until(t.author->taken == 1);
+	p.id = 2;
+	p.expires_ms = world_now().utc_ms + EXPIRES_AHEAD_MAX_MS + SECOND_MS;
+	p.created_ms = p.expires_ms - LIFETIME_MAX_MS;
+	desk_offer(t.author, &p, 2);
+	nodes_until(t.author->laters == 1);
 	assert_int_equal(t.author->last_later, ERR_LATER);
 }
 
@@ -617,6 +612,30 @@ test_queue_takes_its_limit_and_no_more(void **state)
 	nodes_until(office->laters == 1);
 	assert_int_equal(office->last_later, ERR_QUEUE_FULL);
 	assert_int_equal(mail_in(gb, "nke"), 3);
+}
+
+/* Who configures nothing has the limit itself; slips do not count. */
+static void
+test_queue_of_the_default_size_takes_its_limit_and_no_more(void **state)
+{
+	struct node *gb = nodes_get(*state, "gb");
+	struct desk *office;
+	struct lane *l;
+
+	node_start(gb); /* ke is down */
+	office = desk_office(gb, "gb.ma");
+	nodes_until(office->ready);
+	assert_int_equal(gb->post->config.queue_peer_max, 0);
+	l = queue_lane(gb->post->queue, "nke");
+	lane_set_count(l, LANE_SLIPS, QUEUE_PEER_MAX_ENVELOPES);
+	lane_set_count(l, LANE_ROUTINE, QUEUE_PEER_MAX_ENVELOPES - 2);
+	desk_offer(office, &(struct parcel){ .id = 1, .urgent = true }, 1);
+	nodes_until(office->taken == 1);
+	desk_offer(office, &(struct parcel){ .id = 2 }, 2);
+	nodes_until(office->taken == 2);
+	desk_offer(office, &(struct parcel){ .id = 3 }, 3);
+	nodes_until(office->laters == 1);
+	assert_int_equal(office->last_later, ERR_QUEUE_FULL);
 }
 
 static void
@@ -733,6 +752,52 @@ test_nothing_expires_while_the_clock_has_jumped(void **state)
 	node_start(ke);
 	addressee = desk_office(ke, "ke.ma");
 	nodes_until(addressee->envelopes == 1);
+}
+
+/* An envelope past its end is offered: whether it is judged, or put off. */
+static void
+expect_judged(struct desk *d, uint8_t id, bool judged)
+{
+	size_t taken = d->taken, laters = d->laters;
+
+	desk_offer(d,
+	    &(struct parcel){ .id = id,
+		.created_ms = FIXTURE_NOW_MS - 2 * DAY_MS,
+		.expires_ms = FIXTURE_NOW_MS - DAY_MS },
+	    id);
+	nodes_until(d->taken + d->laters > taken + laters);
+	assert_int_equal(d->taken - taken, judged ? 1 : 0);
+}
+
+static void
+test_clock_may_be_off_by_its_limit_and_no_more(void **state)
+{
+	static const struct {
+		int64_t off_ms;
+		bool sane;
+	} rows[] = {
+		{ CLOCK_JUMP_MS, true },
+		{ CLOCK_JUMP_MS + 1, false },
+		{ -CLOCK_JUMP_MS, true },
+		{ -CLOCK_JUMP_MS - 1, false },
+	};
+	struct node *gb = nodes_get(*state, "gb");
+	struct desk *office;
+	uint8_t id = 1;
+
+	node_start(gb);
+	office = desk_office(gb, "gb.ma");
+	nodes_until(office->ready);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		machine_clock_jump(gb->machine, rows[i].off_ms); /* ours */
+		expect_judged(office, id++, rows[i].sane);
+		machine_clock_jump(gb->machine, -rows[i].off_ms);
+		expect_judged(office, id++, true);
+		assert_null(gb->post->conns->next);
+		gb->post->conns->clock_off_ms = rows[i].off_ms; /* theirs */
+		expect_judged(office, id++, rows[i].sane);
+		gb->post->conns->clock_off_ms = 0;
+	}
 }
 
 static void
@@ -901,6 +966,30 @@ test_newer_directory_is_found_without_any_mail(void **state)
 	assert_int_equal(post_directory_number(ke->post), 1);
 	nodes_run(4 * DIRECTORY_ASK_MS);
 	assert_int_equal(post_directory_number(ke->post), 2);
+}
+
+static bool
+was_asked_for_heads(const struct desk *d)
+{
+	return d->progress != NULL &&
+	    d->progress->body_case == CITEX__FRAME__BODY_DIRECTORY_REQUEST;
+}
+
+static void
+test_directory_is_asked_for_once_an_hour(void **state)
+{
+	struct node *ke = nodes_get(*state, "ke");
+	int64_t start_ms;
+	struct desk *gb;
+
+	node_start(ke);
+	start_ms = world_now().mono_ms;
+	gb = desk_node(ke, "gb");
+	nodes_until(gb->ready);
+	nodes_run(start_ms + DIRECTORY_ASK_MS - SECOND_MS - world_now().mono_ms);
+	assert_false(was_asked_for_heads(gb));
+	nodes_run(11 * SECOND_MS); /* it looks every 5 s */
+	assert_true(was_asked_for_heads(gb));
 }
 
 static void
@@ -1077,16 +1166,19 @@ main(void)
 		TEST(test_garbage_ends_its_sender_and_nobody_else),
 		TEST(test_hello_under_another_name_is_put_out),
 		TEST(test_queue_takes_its_limit_and_no_more),
+		TEST(test_queue_of_the_default_size_takes_its_limit_and_no_more),
 		TEST(test_urgent_goes_before_routine_and_slips_before_both),
 		TEST(test_retries_grow_and_end_at_a_sign_of_life),
 		TEST(test_expired_comes_home_as_a_slip),
 		TEST(test_nothing_expires_while_the_clock_has_jumped),
+		TEST(test_clock_may_be_off_by_its_limit_and_no_more),
 		TEST(test_full_store_puts_off_and_hands_on),
 		TEST(test_forged_slip_goes_nowhere),
 		TEST(test_a_stranger_s_refusal_ends_nothing),
 		TEST(test_newer_directory_spreads_to_nodes_and_offices),
 		TEST(test_two_heads_with_one_number_freeze_both_and_mail_goes_on),
 		TEST(test_newer_directory_is_found_without_any_mail),
+		TEST(test_directory_is_asked_for_once_an_hour),
 		TEST(test_revoked_node_is_put_out_when_the_directory_comes),
 		TEST(test_two_dials_that_cross_leave_one_conversation),
 		TEST(test_node_that_lost_the_conversation_is_let_in_again),

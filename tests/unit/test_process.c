@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A process seen by its supervisor, and the supervisor seen by it: this program starts itself
- * again, and the authority's name tells the child how to behave. Hooks, too. */
+ * again, and the authority's name tells the child how to behave. Hooks, too. The loop is the real
+ * one; where minutes must pass, its clock stands and the test moves it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +16,9 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -24,8 +27,34 @@
 #include "daemon/link.h"
 #include "daemon/process.h"
 #include "daemon/sockets.h"
+#include "proto/decode.h"
+#include "proto/frame.h"
 
 #define ID "01924f6e-7c00-7abc-8def-0123456789ab"
+
+/* --- the clock, and who is killed --- */
+
+static bool clock_stands;
+static int64_t clock_ms; /* when it does */
+static unsigned kills;
+
+/* Instead of the C library's, also for libevent. Each clock shows the same. */
+int
+clock_gettime(clockid_t id, struct timespec *out)
+{
+	if (!clock_stands)
+		return (int)syscall(SYS_clock_gettime, id, out);
+	*out = (struct timespec){ clock_ms / 1000, clock_ms % 1000 * 1000000 };
+	return 0;
+}
+
+int
+kill(pid_t pid, int signo)
+{
+	if (signo == SIGKILL)
+		kills++;
+	return (int)syscall(SYS_kill, pid, signo);
+}
 
 /* --- the child --- */
 
@@ -92,9 +121,114 @@ misbehave(void *arg)
 		(void)!write(CHILD_CONTROL_FD, "\xff\xff\xff\xff", 4);
 }
 
+/* A child that speaks by itself, without a loop: it tells what it hears, in order, but for what its
+ * behaviour leaves out. */
+static const struct behaviour {
+	const char *authority;
+	bool never_ready, ignores_alive, ignores_stop, dies_of_reload, hangs_up_at_reload;
+} behaviours[] = {
+	{ .authority = "ke.listens" },
+	{ .authority = "ke.never-ready", .never_ready = true },
+	{ .authority = "ke.falls-silent", .ignores_alive = true },
+	{ .authority = "ke.does-not-stop", .ignores_stop = true },
+	{ .authority = "ke.dies-when-told", .dies_of_reload = true },
+	{ .authority = "ke.hangs-up", .hangs_up_at_reload = true },
+};
+
+static const struct behaviour *
+behaviour_of(const char *authority)
+{
+	for (size_t i = 0; i < sizeof(behaviours) / sizeof(behaviours[0]); i++)
+		if (strcmp(behaviours[i].authority, authority) == 0)
+			return &behaviours[i];
+	return NULL;
+}
+
+static void
+say(const Citex__Control *m)
+{
+	CLEANUP(buffer_release) struct buffer out = { 0 };
+
+	frame_write(&m->base, &out);
+	(void)!write(CHILD_CONTROL_FD, out.at, out.len);
+}
+
+static void
+say_heard(const char *what)
+{
+	Citex__RunHook hook = CITEX__RUN_HOOK__INIT;
+	Citex__Control m = CITEX__CONTROL__INIT;
+
+	hook.event = (char *)(uintptr_t) "alarm";
+	hook.kind = (char *)(uintptr_t)what;
+	m.what_case = CITEX__CONTROL__WHAT_HOOK;
+	m.hook = &hook;
+	say(&m);
+}
+
+static void
+say_ready(void)
+{
+	Citex__Ready ready = CITEX__READY__INIT;
+	Citex__Control m = CITEX__CONTROL__INIT;
+
+	m.what_case = CITEX__CONTROL__WHAT_READY;
+	m.ready = &ready;
+	say(&m);
+}
+
+/* false: it ends. */
+static bool
+behave(const struct behaviour *b, const Citex__Control *m)
+{
+	switch (m->what_case) {
+	case CITEX__CONTROL__WHAT_ALIVE:
+		if (!b->ignores_alive)
+			say_heard("alive");
+		return true;
+	case CITEX__CONTROL__WHAT_STOP:
+		return b->ignores_stop;
+	default:
+		if (b->dies_of_reload)
+			(void)raise(SIGKILL);
+		if (b->hangs_up_at_reload)
+			(void)close(CHILD_CONTROL_FD);
+		say_heard("reload");
+		return true;
+	}
+}
+
+static int
+be_listener(const struct behaviour *b)
+{
+	struct frame_reader in;
+	uint8_t at[512];
+	bool on = true;
+	ssize_t n = 0;
+
+	(void)alarm(120); /* should the test die */
+	if (!b->never_ready)
+		say_ready();
+	frame_reader_init(&in);
+	while (on && (n = read(CHILD_CONTROL_FD, at, sizeof(at))) != 0) {
+		struct bytes frame;
+		if (n < 0 && errno == EBADF)
+			(void)pause();
+		frame_feed(&in, (struct bytes){ at, n > 0 ? (size_t)n : 0 });
+		while (on && frame_next(&in, &frame) == OK) {
+			CLEANUP(proto_drop) ProtobufCMessage *m = NULL;
+			on = proto_unpack(&citex__control__descriptor, frame, &m) == OK &&
+			    behave(b, (const Citex__Control *)m);
+		}
+	}
+	frame_reader_release(&in);
+	return 0;
+}
+
 static int
 be_child(void)
 {
+	const struct behaviour *b;
 	static const struct child_events events = { directory_came };
 	struct timer *soon;
 	struct loop *l;
@@ -106,6 +240,12 @@ be_child(void)
 	descriptors = count_descriptors();
 	if (strcmp(child_start(the_child)->authority, "ke.gives-up") == 0)
 		return err_exit_status(ERR_DENIED);
+	b = behaviour_of(child_start(the_child)->authority);
+	if (b != NULL) {
+		int status = be_listener(b);
+		child_free(the_child);
+		return status;
+	}
 	l = loop_new();
 	child_attach(the_child, l, &events, NULL);
 	report(the_child, descriptors);
@@ -131,7 +271,8 @@ struct world {
 	char told[8][80]; /* kinds of the hooks */
 	unsigned told_count;
 	pid_t pid;
-	unsigned until_ready, until_told;
+	unsigned deaths; /* told by SIGCHLD */
+	unsigned until_ready, until_told, until_deaths;
 	bool until_hooks_end;
 	struct timer *limit;
 	int listen_fd;
@@ -189,8 +330,11 @@ on_chld(void *arg)
 {
 	struct world *w = arg;
 
+	w->deaths++;
 	if (w->p != NULL)
 		process_reap(w->p);
+	if (w->deaths == w->until_deaths)
+		loop_stop(w->loop);
 	if (w->hooks == NULL)
 		return;
 	hooks_reap(w->hooks);
@@ -227,6 +371,19 @@ set_up(void **state)
 }
 
 static int
+set_up_standing(void **state)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_ms = now.tv_sec * SECOND_MS;
+	clock_stands = true;
+	kills = 0;
+	(void)alarm(60); /* a limit of the loop's clock would never come */
+	return set_up(state);
+}
+
+static int
 tear_down(void **state)
 {
 	struct world *w = *state;
@@ -237,7 +394,26 @@ tear_down(void **state)
 	links_end(w->loop);
 	loop_free(w->loop);
 	free(w);
+	clock_stands = false;
+	(void)alarm(0);
 	return 0;
+}
+
+static void
+stop_loop(void *arg)
+{
+	loop_stop(arg);
+}
+
+/* The clock goes on by MS; what is due then, and what follows at once, is done. */
+static void
+move_clock(struct world *w, int64_t ms)
+{
+	clock_ms += ms;
+	for (unsigned i = 0; i < 3; i++) {
+		loop_defer(w->loop, stop_loop, w->loop);
+		loop_run(w->loop);
+	}
 }
 
 static struct conf_officer officers[] = { { (char *)(uintptr_t) "Jane", 1000, 3 },
@@ -341,6 +517,207 @@ test_process_that_speaks_wrongly_dies_and_comes_back(void **state)
 		process_free(w->p);
 		w->p = NULL;
 	}
+}
+
+/* --- how long --- */
+
+static void
+make_and_wait(struct world *w, const char *authority)
+{
+	w->until_ready = w->ready + 1;
+	make(w, authority);
+	run(w, 10000);
+}
+
+static void
+tell_reload(struct world *w)
+{
+	Citex__Reload reload = CITEX__RELOAD__INIT;
+	Citex__Control m = CITEX__CONTROL__INIT;
+
+	m.what_case = CITEX__CONTROL__WHAT_RELOAD;
+	m.reload = &reload;
+	process_tell(w->p, &m);
+}
+
+/* The next that the child tells, or has told meanwhile, is that it heard WHAT. */
+static void
+expect_heard(struct world *w, const char *what)
+{
+	w->until_told = 1;
+	if (w->told_count == 0)
+		run(w, 10000);
+	assert_string_equal(w->told[0], what);
+	memmove(w->told[0], w->told[1], sizeof(w->told) - sizeof(w->told[0]));
+	w->told_count--;
+}
+
+static void
+expect_killed(struct world *w)
+{
+	assert_int_equal(kills, 1);
+	w->until_deaths = 1;
+	if (w->deaths == 0)
+		run(w, 10000);
+	assert_int_equal(w->deaths, 1);
+}
+
+static void
+test_process_that_never_gets_ready_is_killed(void **state)
+{
+	struct world *w = *state;
+
+	make(w, "ke.never-ready");
+	move_clock(w, 0); /* its channel is open */
+	move_clock(w, CHILD_READY_MS - 1);
+	assert_int_equal(kills, 0);
+	move_clock(w, 1);
+	expect_killed(w);
+	assert_int_equal(w->ready, 0);
+	assert_int_equal(w->gave_up, 0);
+}
+
+static void
+test_process_is_asked_whether_it_lives(void **state)
+{
+	struct world *w = *state;
+
+	make_and_wait(w, "ke.listens");
+	for (unsigned i = 0; i < 8; i++) { /* longer than one may be silent */
+		move_clock(w, CHILD_ALIVE_ASK_MS - 1);
+		tell_reload(w);
+		expect_heard(w, "reload"); /* and nothing before it */
+		move_clock(w, 1);
+		tell_reload(w);
+		expect_heard(w, "alive");
+		expect_heard(w, "reload");
+	}
+	assert_int_equal(kills, 0);
+}
+
+/* It is looked at whenever it is asked: SILENCE after its last word, when it is asked just then. */
+static void
+test_process_that_falls_silent_is_killed(void **state)
+{
+	struct world *w = *state;
+
+	make_and_wait(w, "ke.falls-silent");
+	for (int64_t ms = CHILD_ALIVE_ASK_MS; ms < CHILD_SILENCE_MAX_MS; ms += CHILD_ALIVE_ASK_MS)
+		move_clock(w, CHILD_ALIVE_ASK_MS);
+	move_clock(w, CHILD_ALIVE_ASK_MS - 1);
+	assert_int_equal(kills, 0);
+	move_clock(w, 1);
+	expect_killed(w);
+}
+
+static void
+test_process_that_was_silent_a_little_less_is_not_killed(void **state)
+{
+	struct world *w = *state;
+
+	make_and_wait(w, "ke.falls-silent");
+	move_clock(w, 1);
+	tell_reload(w);
+	expect_heard(w, "reload");
+	move_clock(w, CHILD_ALIVE_ASK_MS - 1);
+	for (int64_t ms = CHILD_ALIVE_ASK_MS; ms < CHILD_SILENCE_MAX_MS; ms += CHILD_ALIVE_ASK_MS)
+		move_clock(w, CHILD_ALIVE_ASK_MS);
+	assert_int_equal(kills, 0); /* SILENCE - 1 after its last word */
+	move_clock(w, CHILD_ALIVE_ASK_MS);
+	expect_killed(w);
+}
+
+/* Tell it to die; the next one is there in WAIT_MS, and not before. */
+static void
+die_and_come_back(struct world *w, int64_t wait_ms)
+{
+	w->until_deaths = w->deaths + 1;
+	tell_reload(w);
+	run(w, 10000);
+	if (wait_ms > 0) {
+		move_clock(w, wait_ms - 1);
+		assert_true(process_is_down(w->p));
+	}
+	move_clock(w, wait_ms > 0 ? 1 : 0);
+	assert_false(process_is_down(w->p));
+	if (process_is_working(w->p))
+		return;
+	w->until_ready = w->ready + 1;
+	run(w, 10000);
+}
+
+static void
+test_process_that_dies_and_dies_waits_longer_each_time(void **state)
+{
+	struct world *w = *state;
+
+	make_and_wait(w, "ke.dies-when-told");
+	die_and_come_back(w, 0);
+	for (int64_t wait_ms = CHILD_RESTART_FIRST_MS; wait_ms < CHILD_RESTART_MAX_MS; wait_ms *= 2)
+		die_and_come_back(w, wait_ms);
+	die_and_come_back(w, CHILD_RESTART_MAX_MS);
+	die_and_come_back(w, CHILD_RESTART_MAX_MS);
+	assert_int_equal(w->gave_up, 0);
+}
+
+/* It answers all the while. */
+static void
+work_for(struct world *w, int64_t ms)
+{
+	move_clock(w, ms / 2);
+	expect_heard(w, "alive");
+	move_clock(w, ms - ms / 2);
+	expect_heard(w, "alive");
+}
+
+static void
+test_process_steady_for_a_while_is_started_at_once_again(void **state)
+{
+	struct world *w = *state;
+
+	make_and_wait(w, "ke.dies-when-told");
+	die_and_come_back(w, 0);
+	die_and_come_back(w, CHILD_RESTART_FIRST_MS);
+	work_for(w, CHILD_STEADY_MS - 1);
+	die_and_come_back(w, 2 * CHILD_RESTART_FIRST_MS);
+	work_for(w, CHILD_STEADY_MS);
+	die_and_come_back(w, 0);
+	die_and_come_back(w, CHILD_RESTART_FIRST_MS);
+	assert_int_equal(kills, 0);
+}
+
+static void
+test_process_that_does_not_stop_is_killed(void **state)
+{
+	struct world *w = *state;
+
+	make_and_wait(w, "ke.does-not-stop");
+	process_stop(w->p, false);
+	move_clock(w, STOP_MAX_MS - 1);
+	assert_int_equal(kills, 0);
+	move_clock(w, 1);
+	expect_killed(w);
+	assert_int_equal(w->down, 1);
+}
+
+static void
+test_process_that_hangs_up_and_stays_is_killed(void **state)
+{
+	struct world *w = *state;
+	unsigned descriptors;
+
+	make_and_wait(w, "ke.hangs-up");
+	descriptors = count_descriptors();
+	tell_reload(w);
+	while (count_descriptors() == descriptors) { /* until the end is seen */
+		(void)usleep(1000);
+		move_clock(w, 0);
+	}
+	move_clock(w, 0);
+	move_clock(w, STOP_MAX_MS - 1);
+	assert_int_equal(kills, 0);
+	move_clock(w, 1);
+	expect_killed(w);
 }
 
 static void
@@ -513,6 +890,17 @@ test_hooks_run_few_at_once_and_wait_in_a_bounded_queue(void **state)
 }
 
 static void
+wait_for_line(const char *name)
+{
+	char path[64];
+	struct stat st = { .st_size = 0 };
+
+	(void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+	while (stat(path, &st) != 0 || st.st_size == 0)
+		(void)usleep(1000);
+}
+
+static void
 test_hook_that_hangs_is_killed_with_its_children(void **state)
 {
 	const struct hooks_user nobody_else = { 0 };
@@ -524,9 +912,15 @@ test_hook_that_hangs_is_killed_with_its_children(void **state)
 	buffer_printf(&body, "sleep 1000 & echo $! >%s/out; wait", folder);
 	write_hook("hook", buffer_text(&body), path);
 	w->hooks = hooks_new(w->loop, &nobody_else);
-	w->until_hooks_end = true;
 	assert_int_equal(hooks_run(w->hooks, path, "new", ID, "query"), OK);
-	run(w, HOOK_MAX_MS + 5000);
+	wait_for_line("out");
+	move_clock(w, HOOK_MAX_MS - 1);
+	assert_int_equal(kills, 0);
+	w->until_hooks_end = true;
+	move_clock(w, 1);
+	assert_true(kills > 0);
+	if (hooks_running(w->hooks) > 0)
+		run(w, 10000);
 	read_text("out", text, sizeof(text));
 	child = (pid_t)strtol(text, NULL, 10);
 	assert_true(child > 1);
@@ -635,17 +1029,26 @@ main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define STANDING(name) cmocka_unit_test_setup_teardown(name, set_up_standing, tear_down)
 		T(test_process_gets_what_it_needs_and_no_more),
 		T(test_process_that_says_why_it_cannot_is_not_started_again),
 		T(test_process_that_dies_is_started_at_once_and_then_later),
 		T(test_process_that_speaks_wrongly_dies_and_comes_back),
+		STANDING(test_process_that_never_gets_ready_is_killed),
+		STANDING(test_process_is_asked_whether_it_lives),
+		STANDING(test_process_that_falls_silent_is_killed),
+		STANDING(test_process_that_was_silent_a_little_less_is_not_killed),
+		STANDING(test_process_that_dies_and_dies_waits_longer_each_time),
+		STANDING(test_process_steady_for_a_while_is_started_at_once_again),
+		STANDING(test_process_that_does_not_stop_is_killed),
+		STANDING(test_process_that_hangs_up_and_stays_is_killed),
 		T(test_process_is_stopped_and_started_again_for_a_reload),
 		T(test_process_takes_a_directory_in_parts),
 		T(test_part_changes_with_what_it_holds),
 		T(test_hook_gets_three_words_and_nothing_else),
 		T(test_hook_refuses_what_is_no_event),
 		T(test_hooks_run_few_at_once_and_wait_in_a_bounded_queue),
-		T(test_hook_that_hangs_is_killed_with_its_children),
+		STANDING(test_hook_that_hangs_is_killed_with_its_children),
 		T(test_socket_of_the_dead_is_replaced_and_of_the_living_not),
 		T(test_socket_never_replaces_a_file),
 		T(test_address_in_use_is_refused),

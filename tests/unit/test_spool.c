@@ -915,6 +915,38 @@ peer_job(struct world *w, struct txn *t, const void *arg)
 	return spool_put_peer(w->spool, t, "gb", arg);
 }
 
+static enum err
+heads_job(struct world *w, struct txn *t, const void *arg)
+{
+	Citex__SignedHead **all = (Citex__SignedHead **)(uintptr_t)arg;
+
+	return spool_put_directory(w->spool, t, all, DIRECTORY_HEADS_MAX + 1,
+	    directory_contents(fixture_directory(fixture)));
+}
+
+static void
+test_heads_are_read_so_many_at_once(void **state)
+{
+	struct world *w = *state;
+	Citex__SignedHead *all[DIRECTORY_HEADS_MAX + 1], *read[DIRECTORY_HEADS_MAX];
+	uint8_t digest[DIGEST_BYTES] = { 0 };
+	size_t count;
+
+	for (size_t i = 0; i <= DIRECTORY_HEADS_MAX; i++) {
+		CLEANUP(buffer_release) struct buffer contents = { 0 };
+		fixture_make(fixture, i + 1, digest, NULL, NULL, &all[i], &contents);
+	}
+	assert_int_equal(run(w, heads_job, all), OK);
+	for (uint64_t from = 1; from <= 3; from++) { /* one too many, as many, one less */
+		assert_int_equal(spool_heads(w->spool, from, read, &count), OK);
+		assert_int_equal(count, DIRECTORY_HEADS_MAX - (from == 3 ? 1 : 0));
+		for (size_t i = 0; i < count; i++)
+			proto_free(&read[i]->base);
+	}
+	for (size_t i = 0; i <= DIRECTORY_HEADS_MAX; i++)
+		proto_free(&all[i]->base);
+}
+
 static void
 test_directory_split_and_peers_are_kept(void **state)
 {
@@ -1095,6 +1127,7 @@ main(void)
 		ON_BOTH(test_slips_nobody_takes_are_dropped_at_last),
 		ON_BOTH(test_mail_moves_to_another_lane_with_its_parts),
 		ON_BOTH(test_directory_split_and_peers_are_kept),
+		ON_BOTH(test_heads_are_read_so_many_at_once),
 		cmocka_unit_test_setup_teardown(
 		    test_a_step_that_fails_leaves_nothing_half_done, set_up_sim, tear_down),
 	};

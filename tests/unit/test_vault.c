@@ -196,6 +196,40 @@ test_vault_one_that_fails_harms_no_other(void **state)
 	}
 }
 
+/* The ephemeral key to which W's first addressee has its envelope sealed. */
+static void
+ephemeral_key(const struct seal_work *w, uint8_t out[65])
+{
+	struct envelope e;
+	struct cms_sealed s;
+
+	assert_int_equal(w->err, OK);
+	assert_int_equal(envelope_parse(buffer_bytes(&w->to[0].packed), &e), OK);
+	assert_int_equal(cms_parse_sealed(bytes_of_pb(e.pb->sealed), &s), OK);
+	assert_int_equal(s.originator.len, 65);
+	memcpy(out, s.originator.at, 65);
+	envelope_release(&e);
+}
+
+static void
+test_vault_changes_the_key_when_it_is_old(void **state)
+{
+	static const int64_t at_ms[] = { 5, 5 + EPHEMERAL_MAX_MS, 5 + EPHEMERAL_MAX_MS + 1 };
+	struct place *p = *state;
+	uint8_t keys[3][65];
+
+	for (size_t i = 0; i < 3; i++) {
+		struct seal_work *w = work_new(p, 1, 0);
+		w->now.mono_ms = at_ms[i];
+		vault_seal(p->vault, w);
+		loop_run(p->loop);
+		ephemeral_key(w, keys[i]);
+		work_free(w);
+	}
+	assert_memory_equal(keys[0], keys[1], 65);
+	assert_memory_not_equal(keys[0], keys[2], 65);
+}
+
 /* An ephemeral key serves so many envelopes and no more, also when the last is within a batch. */
 static void
 test_vault_changes_the_key_within_a_batch(void **state)
@@ -203,12 +237,18 @@ test_vault_changes_the_key_within_a_batch(void **state)
 	enum { COUNT = EPHEMERAL_MAX_ENVELOPES + BATCH_MAX };
 	struct place *p = *state;
 	struct seal_work **works = xalloc_array(COUNT, sizeof(*works));
+	uint8_t first[65], last[65], next[65];
 
 	for (size_t i = 0; i < COUNT; i++) {
 		works[i] = work_new(p, 1, 0);
 		vault_seal(p->vault, works[i]);
 	}
 	loop_run(p->loop);
+	ephemeral_key(works[0], first);
+	ephemeral_key(works[EPHEMERAL_MAX_ENVELOPES - 1], last);
+	ephemeral_key(works[EPHEMERAL_MAX_ENVELOPES], next);
+	assert_memory_equal(first, last, 65);
+	assert_memory_not_equal(first, next, 65);
 	for (size_t i = 0; i < COUNT; i++) {
 		assert_int_equal(works[i]->err, OK);
 		if (i + BATCH_MAX >= EPHEMERAL_MAX_ENVELOPES)
@@ -245,6 +285,8 @@ main(void)
 		    test_vault_one_that_fails_harms_no_other, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 		    test_vault_changes_the_key_within_a_batch, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    test_vault_changes_the_key_when_it_is_old, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 		    test_vault_seals_to_several_under_one_signature, set_up, tear_down),
 	};
