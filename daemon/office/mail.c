@@ -687,6 +687,12 @@ act(struct office *o, struct action *a)
 		on_progress(o, a->frame);
 		a->frame = NULL;
 		break;
+	case ACTION_TAKE_BACK:
+	case ACTION_TAKE_BACK_RESULT: {
+		struct event bye = { .type = EVENT_BYE, .result = ERR_UNEXPECTED };
+		mail_event(o, &bye);
+		break;
+	}
 	case ACTION_SPOOL:
 		restored_spool(o, a->frame->spool);
 		break;
