@@ -450,6 +450,43 @@ on_spool(struct session *s, Citex__Frame **frame, struct now now, struct actions
 }
 
 static enum err
+on_take_back(struct session *s, Citex__Frame **frame, struct now now, struct actions *out)
+{
+	const Citex__TakeBack *t = (*frame)->take_back;
+
+	(void)s;
+	(void)now;
+	if (t->n_envelopes == 0 || t->n_envelopes > ADDRESSEES_MAX)
+		return ERR_MALFORMED;
+	for (size_t i = 0; i < t->n_envelopes; i++) {
+		const Citex__EnvelopeName *e = t->envelopes[i];
+		if (e->envelope_id.len != ID_BYTES || e->outer_digest.len != DIGEST_BYTES)
+			return ERR_MALFORMED;
+		if (i > 0 &&
+		    memcmp(t->envelopes[i - 1]->envelope_id.data, e->envelope_id.data, ID_BYTES) >=
+			0)
+			return ERR_MALFORMED;
+	}
+	return pass_on(ACTION_TAKE_BACK, frame, out);
+}
+
+static enum err
+on_take_back_result(struct session *s, Citex__Frame **frame, struct now now, struct actions *out)
+{
+	const Citex__TakeBackResult *r = (*frame)->take_back_result;
+
+	(void)s;
+	(void)now;
+	if (r->n_left > ADDRESSEES_MAX)
+		return ERR_MALFORMED;
+	for (size_t i = 0; i < r->n_left; i++) {
+		if (r->left[i].len != ID_BYTES)
+			return ERR_MALFORMED;
+	}
+	return pass_on(ACTION_TAKE_BACK_RESULT, frame, out);
+}
+
+static enum err
 on_keep_alive(struct session *s, Citex__Frame **frame, struct now now, struct actions *out)
 {
 	(void)s;
@@ -495,6 +532,8 @@ static const struct rule {
 	{ READY, CITEX__FRAME__BODY_PROBE_RESULT, on_probe },
 	{ READY, CITEX__FRAME__BODY_PROGRESS, on_progress },
 	{ READY, CITEX__FRAME__BODY_SPOOL, on_spool },
+	{ READY, CITEX__FRAME__BODY_TAKE_BACK, on_take_back },
+	{ READY, CITEX__FRAME__BODY_TAKE_BACK_RESULT, on_take_back_result },
 	{ READY, CITEX__FRAME__BODY_KEEP_ALIVE, on_keep_alive },
 	{ READY, CITEX__FRAME__BODY_BYE, on_bye },
 };

@@ -36,7 +36,8 @@ enum event_type {
 	EVENT_CHUNK_READ, /* answer to ACTION_READ_CHUNK: ROOT, INDEX, CHUNK (NULL: no such chunk
 			     for this peer) */
 	EVENT_DIRECTORY, /* our directory is another one now: SELF */
-	EVENT_SEND, /* send FRAME as it is: directory frames, probes, progress, spools */
+	EVENT_SEND, /* send FRAME as it is: directory frames, probes, progress, spools,
+		       taking back */
 	EVENT_CREDIT, /* let the peer have at most NUMBER (1 to WINDOW_ENVELOPES) offers unanswered
 		       */
 	EVENT_TICK, /* session_deadline_ms() is reached */
@@ -76,6 +77,9 @@ enum action_type {
 	ACTION_PROBE, /* FRAME: a probe or its result */
 	ACTION_PROGRESS, /* FRAME */
 	ACTION_SPOOL, /* FRAME: which spool a node has; the name and the length are good */
+	ACTION_TAKE_BACK, /* FRAME: an office asks for envelopes; ids and digests have their length,
+			     the ids their order */
+	ACTION_TAKE_BACK_RESULT, /* FRAME */
 	ACTION_CLOSE /* send what went before, then close: RESULT, and words in TEXT */
 };
 

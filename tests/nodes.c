@@ -317,6 +317,9 @@ carry_out(struct desk *d, struct action *a)
 		hold(&d->progress, a);
 		d->progress_count++;
 		break;
+	case ACTION_TAKE_BACK_RESULT:
+		hold(&d->took_back, a);
+		break;
 	case ACTION_SPOOL:
 		strncat(d->spools, frame->spool->node, sizeof(d->spools) - strlen(d->spools) - 2);
 		strcat(d->spools, " ");
@@ -477,6 +480,7 @@ desk_free(struct desk *d)
 	buffer_release(&d->held);
 	proto_free((ProtobufCMessage *)d->progress);
 	proto_free((ProtobufCMessage *)d->probe);
+	proto_free((ProtobufCMessage *)d->took_back);
 	tls_context_free(d->tls);
 	free(d);
 }

@@ -91,7 +91,7 @@ struct desk {
 	enum err last_later;
 	struct buffer held; /* requests not yet answered: root, index */
 	struct buffer asked; /* indices of chunk requests, 4 bytes each */
-	Citex__Frame *progress, *probe; /* the last ones */
+	Citex__Frame *progress, *probe, *took_back; /* the last ones */
 	uint64_t their_directory;
 	char spools[256]; /* nodes whose spool it was told of, one after the other */
 

@@ -295,7 +295,8 @@ add_progress(const struct display *v, const struct history_message *m,
 	bool there = a->stored != 0 || a->opened != 0;
 	out->bytes_total = total_bytes(m);
 	out->bytes = there ? out->bytes_total : 0;
-	if (p == NULL || there || a->reached > CITEX__SLIP_TYPE__SLIP_RELAYED)
+	if (p == NULL || there || m->message->withdrawn ||
+	    a->reached > CITEX__SLIP_TYPE__SLIP_RELAYED)
 		return;
 	text_set_time(&out->last_try, (int64_t)p->last_try);
 	text_set_time(&out->next_try, (int64_t)p->next_try);

@@ -34,6 +34,7 @@ struct errand {
 };
 
 struct sealing; /* sealing.c */
+struct withdrawal; /* withdraw.c */
 
 /* An attachment on its way from an officer. */
 struct upload {
@@ -125,6 +126,8 @@ struct office {
 	struct proof_cache cache;
 	struct probing *probings;
 	uint32_t next_probe;
+	struct withdrawal *withdrawals; /* withdraw.c: the post is asked, or has given back */
+	uint32_t next_take_back;
 	uint8_t post_incarnation[INCARNATION_BYTES];
 	Citex__SignedHead *fetching; /* the head whose contents are on their way */
 	struct buffer fetched;
@@ -176,6 +179,9 @@ void mail_forget(struct office *o, struct id envelope); /* no longer to be offer
 /* Would an envelope sealed now be offered as soon as it is on disk? */
 bool mail_offers_at_once(const struct office *o);
 void mail_event(struct office *o, const struct event *ev);
+void mail_send(struct office *o, Citex__Frame *f); /* a frame that goes as it is */
+/* What was held back may go again. */
+void mail_resume(struct office *o);
 /* Offer again all that the store says is unsent, and the slips that wait. */
 void mail_reload(struct office *o);
 /* Load the slips newly made by a batch. */
@@ -203,6 +209,11 @@ void upload_give_up(struct office *o, struct id handle);
 /* home.c */
 void home_slip_arrived(struct office *o, uint32_t number, Citex__Slip *slip); /* takes SLIP */
 void home_reoffer(struct office *o); /* no `opened' for a day, or the post is another one */
+
+/* withdraw.c */
+bool withdraw_holds(const struct office *o, struct id envelope); /* not to be offered now */
+void withdraw_answer(struct office *o, const Citex__TakeBackResult *r); /* of the post */
+void withdraw_link_lost(struct office *o);
 
 /* receive.c */
 enum err receive_open(struct office *o) MUST_CHECK;

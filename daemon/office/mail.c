@@ -71,6 +71,12 @@ mail_forget(struct office *o, struct id envelope)
 	}
 }
 
+void
+mail_resume(struct office *o)
+{
+	pump_soon(o);
+}
+
 bool
 mail_offers_at_once(const struct office *o)
 {
@@ -130,6 +136,7 @@ struct leaving {
 	struct job job;
 	struct office *office;
 	struct id envelope;
+	uint8_t spool[INCARNATION_BYTES]; /* the post's, that will have it */
 	int64_t now_ms;
 };
 
@@ -146,6 +153,7 @@ leaving_run(struct job *j, struct txn *t)
 	e = book_envelope(b, t, l->envelope, &envelope);
 	if (e == OK && envelope->offered == 0) {
 		envelope->offered = (uint64_t)l->now_ms;
+		set_bytes(&envelope->spool, BYTES_OF(l->spool));
 		e = book_put_envelope(b, t, l->envelope, envelope);
 	}
 	proto_free((ProtobufCMessage *)envelope);
@@ -175,8 +183,9 @@ begin_leaving(struct office *o, struct errand *e)
 	struct leaving *l = xalloc(sizeof(*l));
 
 	e->leaving = true;
-	*l = (struct leaving){ { leaving_run, leaving_done, OK, NULL }, o, e->envelope,
+	*l = (struct leaving){ { leaving_run, leaving_done, OK, NULL }, o, e->envelope, { 0 },
 		loop_now(o->loop).utc_ms };
+	memcpy(l->spool, o->post_incarnation, INCARNATION_BYTES);
 	office_submit_job(o, &l->job);
 }
 
@@ -211,6 +220,13 @@ offer(struct office *o, struct errand *e, struct bytes packed)
 	mail_event(o, &ev);
 }
 
+/* The post is asked to give it back: mail_resume() tells when it may go again. */
+static bool
+is_held(const struct office *o, const struct errand *e)
+{
+	return !e->is_slip && withdraw_holds(o, e->envelope);
+}
+
 static void
 pump(void *arg)
 {
@@ -231,8 +247,10 @@ pump(void *arg)
 		    link_queued_bytes(o->link) > SEND_HIGH_BYTES)
 			break;
 		leaving += e->leaving ? 1 : 0;
-		if (e->token != 0 || e->leaving || e->not_before_ms > now.mono_ms) {
-			if (e->token == 0 && !e->leaving && e->not_before_ms < next_ms)
+		if (e->token != 0 || e->leaving || is_held(o, e) ||
+		    e->not_before_ms > now.mono_ms) {
+			if (e->token == 0 && !e->leaving && !is_held(o, e) &&
+			    e->not_before_ms < next_ms)
 				next_ms = e->not_before_ms;
 			at = &e->next;
 			continue;
@@ -348,8 +366,8 @@ on_progress(struct office *o, Citex__Frame *frame)
 
 /* --- the directory --- */
 
-static void
-send_frame(struct office *o, Citex__Frame *f)
+void
+mail_send(struct office *o, Citex__Frame *f)
 {
 	struct event ev = { .type = EVENT_SEND, .frame = f };
 
@@ -367,7 +385,7 @@ request(struct office *o, uint64_t from, bool contents, uint64_t offset)
 	r.offset = offset;
 	f.body_case = CITEX__FRAME__BODY_DIRECTORY_REQUEST;
 	f.directory_request = &r;
-	send_frame(o, &f);
+	mail_send(o, &f);
 }
 
 static void
@@ -580,7 +598,7 @@ office_probe(struct office *o, const char *node, void (*fn)(void *arg, const Cit
 	probe.node = (char *)(uintptr_t)node;
 	f.body_case = CITEX__FRAME__BODY_PROBE;
 	f.probe = &probe;
-	send_frame(o, &f);
+	mail_send(o, &f);
 }
 
 static void
@@ -623,6 +641,7 @@ lose_link(struct office *o)
 	for (struct errand *e = o->errands; e != NULL; e = e->next)
 		e->token = 0;
 	end_probings(o);
+	withdraw_link_lost(o);
 	timer_set(o->tick, INT64_MAX);
 	if (!o->closing)
 		timer_set(o->redial, loop_now(o->loop).mono_ms + o->redial_ms);
@@ -687,6 +706,14 @@ act(struct office *o, struct action *a)
 		on_progress(o, a->frame);
 		a->frame = NULL;
 		break;
+	case ACTION_TAKE_BACK_RESULT:
+		withdraw_answer(o, a->frame->take_back_result);
+		break;
+	case ACTION_TAKE_BACK: { /* a post has nothing to ask for */
+		struct event bye = { .type = EVENT_BYE, .result = ERR_UNEXPECTED };
+		mail_event(o, &bye);
+		break;
+	}
 	case ACTION_SPOOL:
 		restored_spool(o, a->frame->spool);
 		break;

@@ -87,7 +87,8 @@ void office_visit_ended(struct office *o, uint64_t visit);
 /* An officer has shown an incoming message: ends `new', audited; a `seen' slip if policy allows. */
 void office_shown(
     struct office *o, struct id message, const char *officer, office_done *done, void *arg);
-/* Take a message back while none of its envelopes was offered to the post: ERR_WRONG_STATE else. */
+/* Take a message back from all its addressees or from none: while each of its envelopes is here, or
+ * the post gives it back. ERR_WRONG_STATE: it has left, or may have; WORDS say for whom. */
 void office_withdraw(
     struct office *o, struct id message, const char *officer, office_done *done, void *arg);
 /* Open a quarantined envelope again, or drop it for good. */

@@ -21,6 +21,7 @@ struct sealing {
 	size_t left; /* addressees without a key to seal to: later */
 	bool
 	    leaves; /* offered as soon as this is written: it says so itself, and spares a commit */
+	uint8_t spool[INCARNATION_BYTES]; /* of the post that it is offered to */
 	Citex__BookMessage *message;
 	struct sealing *next; /* under way */
 };
@@ -73,6 +74,8 @@ write_sealed(struct sealing *s, struct txn *t, size_t i)
 	e.packed = pb_of_bytes(buffer_bytes(&to->packed));
 	e.sealed = (uint64_t)s->work.now.utc_ms;
 	e.offered = s->leaves ? e.sealed : 0;
+	if (s->leaves)
+		e.spool = pb_of_bytes(BYTES_OF(s->spool));
 	err = book_put_envelope(b, t, to->envelope_id, &e);
 	if (err == OK)
 		err = book_addressee(b, t, s->id, s->indexes[i], &a);
@@ -163,6 +166,7 @@ sealing_worked(struct seal_work *w)
 
 	if (w->err == OK) {
 		s->leaves = mail_offers_at_once(s->office);
+		memcpy(s->spool, s->office->post_incarnation, INCARNATION_BYTES);
 		s->job = (struct job){ sealed_run, sealed_done, OK, NULL };
 		office_submit_job(s->office, &s->job);
 		return;

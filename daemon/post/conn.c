@@ -161,6 +161,12 @@ carry_out(struct conn *c, struct action *a)
 	case ACTION_SPOOL:
 		peers_spool(c, a->frame->spool);
 		break;
+	case ACTION_TAKE_BACK:
+		takeback_frame(c, a->frame);
+		break;
+	case ACTION_TAKE_BACK_RESULT:
+		conn_close(c, ERR_UNEXPECTED); /* a post asks nobody */
+		break;
 	case ACTION_PROGRESS:
 		break; /* a post sends it, and has nobody to hear it from */
 	case ACTION_CLOSE:

@@ -14,7 +14,7 @@
  * otherwise. post.c wires; conn.c joins link and session; peers.c says with
  * whom to speak; intake.c, pulls.c and slips.c take, outgo.c hands on; lookout.c keeps the
  * directory; probe.c tries a path; chores.c forgets and expires; moves.c turns mail to another way;
- * admin.c answers administrators. */
+ * takeback.c gives envelopes back to their office; admin.c answers administrators. */
 
 struct conn;
 struct errand;
@@ -25,6 +25,7 @@ struct peers;
 struct probes;
 struct chores;
 struct moves;
+struct takeback;
 struct door;
 struct admin;
 
@@ -53,6 +54,7 @@ struct post {
 	struct probes *probes;
 	struct chores *chores;
 	struct moves *moves;
+	struct takeback *takebacks; /* under way: takeback.c */
 	struct admin *admin;
 };
 
@@ -204,6 +206,8 @@ bool peers_row(struct post *p, size_t i, Citex__PeerRow *row, struct buffer *tex
 struct intake *intake_new(struct post *p);
 void intake_free(struct intake *x);
 void intake_envelope(struct conn *c, uint32_t number, Citex__Frame *frame); /* takes FRAME */
+/* Is an offer of envelope ID being judged or written? */
+bool intake_has(const struct post *p, struct id id);
 /* E, with BYTES of what its peer sent, is under way, and is no more; when too much is, peers are
  * not read. */
 void intake_begin(struct errand *e, size_t bytes);
@@ -288,6 +292,13 @@ struct moves *moves_new(struct post *p);
 void moves_free(struct moves *x);
 /* A directory came: look at all that waits for nodes. */
 void moves_begin(struct moves *x);
+
+/* --- takeback.c --- */
+
+/* An office asks for envelopes of its own. Answered when they are off the disk, or stay. */
+void takeback_frame(struct conn *c, const Citex__Frame *f);
+/* Is what waits under TICKET being given back? Then it is not to be offered. */
+bool takeback_holds(const struct post *p, uint64_t ticket);
 
 /* --- admin.c --- */
 

@@ -260,6 +260,17 @@ wrote_envelope(struct errand *e, enum err result)
 	errand_end(e);
 }
 
+bool
+intake_has(const struct post *p, struct id id)
+{
+	for (const struct errand *e = p->errands; e != NULL; e = e->next) {
+		if (e->write == write_envelope &&
+		    id_equal(((const struct envelope_errand *)e)->envelope.id, id))
+			return true;
+	}
+	return false;
+}
+
 /* Past its end, or further ahead than anybody may go: ERR_LATER while a clock may be wrong. */
 static enum err
 check_times(const struct conn *c, const struct envelope_errand *x)

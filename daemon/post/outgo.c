@@ -264,11 +264,17 @@ static void
 offer(struct conn *c, struct lane *l, enum lane_class class, uint64_t ticket)
 {
 	struct now now = loop_now(c->post->loop);
-	struct flight *f = free_flight(c);
+	struct flight *f;
 	struct spool_envelope envelope;
-	enum err e = f == NULL ? ERR_BUSY
-			       : spool_load(c->post->spool, lane_name(l), class, ticket, &envelope);
+	enum err e;
 
+	if (takeback_holds(c->post, ticket)) {
+		lane_later(l, class, ticket, now.mono_ms + RETRY_FIRST_MS);
+		return;
+	}
+	f = free_flight(c);
+	e = f == NULL ? ERR_BUSY
+		      : spool_load(c->post->spool, lane_name(l), class, ticket, &envelope);
 	if (e != OK) {
 		lane_later(l, class, ticket, now.mono_ms + DAMAGED_WAIT_MS);
 		if (e == ERR_NOT_FOUND)

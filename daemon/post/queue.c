@@ -26,6 +26,7 @@ struct window {
 	uint64_t cursor; /* the last ticket that was read */
 	bool more; /* the disk may hold items after CURSOR */
 	unsigned flying;
+	uint64_t tried; /* the last ticket that was ever given: outlives clear() */
 };
 
 struct lane {
@@ -328,8 +329,16 @@ lane_next(struct lane *l, enum lane_class class, struct now now, uint64_t *ticke
 		return false;
 	i->ready_ms = FLYING;
 	w->flying++;
+	if (i->ticket > w->tried)
+		w->tried = i->ticket;
 	*ticket = i->ticket;
 	return true;
+}
+
+bool
+lane_has_tried(const struct lane *l, enum lane_class class, uint64_t ticket)
+{
+	return ticket <= l->classes[class].tried;
 }
 
 bool

@@ -65,6 +65,9 @@ void lane_page(
 
 /* The first item of CLASS that is ready at NOW; it is in flight from then on. */
 bool lane_next(struct lane *l, enum lane_class class, struct now now, uint64_t *ticket);
+/* Whether lane_next() may have given TICKET, or a later one, since the queue was made: over lanes
+ * that closed and opened again. */
+bool lane_has_tried(const struct lane *l, enum lane_class class, uint64_t ticket);
 /* Whether there is one. */
 bool lane_has_next(const struct lane *l, enum lane_class class, struct now now);
 /* The item is not in flight any more, and ready at UNTIL_MS (mono_ms). */

@@ -74,7 +74,7 @@ first_rows(struct spool *s, struct txn *t)
 	if (e != OK)
 		return e == ERR_NOT_FOUND ? s->broken : e;
 	r = (struct reader){ value, OK };
-	s->last_number = read_u64(&r);
+	s->last_number = s->old_tickets = read_u64(&r);
 	return reader_finish(&r) == OK ? s->broken : ERR_CORRUPT;
 }
 
@@ -143,6 +143,12 @@ const uint8_t *
 spool_incarnation(const struct spool *s)
 {
 	return s->incarnation;
+}
+
+uint64_t
+spool_old_tickets(const struct spool *s)
+{
+	return s->old_tickets;
 }
 
 bool

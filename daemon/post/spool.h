@@ -127,6 +127,23 @@ enum err spool_expire(struct spool *s, struct txn *t, const struct spool_ending 
 enum err spool_move(struct spool *s, struct txn *t, const char *lane, enum lane_class class,
     uint64_t ticket, const char *to, struct spool_news *news) MUST_CHECK;
 
+/* Where an envelope waits, whole. */
+struct spool_place {
+	struct id id;
+	uint8_t digest[DIGEST_BYTES];
+	char author[AUTHORITY_MAX_BYTES + 1];
+	char lane[LANE_NAME_BYTES];
+	enum lane_class class;
+	uint64_t ticket;
+	bool again; /* it was handed on, or waited elsewhere, before */
+	bool parts; /* it has attachments */
+};
+/* Their author takes COUNT different envelopes back: all of them leave this disk, with no slip, or
+ * none does. They are known still: one that is offered again is taken in as one that may have left
+ * before. ERR_NOT_FOUND: one is not at its place any more, nothing was written. */
+enum err spool_take_back(struct spool *s, struct txn *t, const struct spool_place *at, size_t count,
+    struct spool_news *news) MUST_CHECK;
+
 /* Forget envelopes that ended, REMEMBER_AFTER_EXPIRY_MS after their end, and slips that nobody took
  * in SLIP_KEPT_MS; some of each: *MORE says whether to come again. */
 #define SLIP_KEPT_MS (EXPIRES_AHEAD_MAX_MS + REMEMBER_AFTER_EXPIRY_MS)
@@ -198,6 +215,13 @@ void spool_envelope_release(struct spool_envelope *e);
  * caller's. */
 enum err spool_find(struct spool *s, struct id id, const uint8_t digest[DIGEST_BYTES],
     char lane[LANE_NAME_BYTES], struct buffer *packed) MUST_CHECK;
+
+/* The place of an envelope that is in custody. ERR_NOT_FOUND: this post does not hold it (any
+ * more). ERR_NOT_YET: its attachments are not all here. */
+enum err spool_place(struct spool *s, struct id id, const uint8_t digest[DIGEST_BYTES],
+    struct spool_place *out) MUST_CHECK;
+/* Tickets up to this one were given before the spool was opened. */
+uint64_t spool_old_tickets(const struct spool *s);
 
 /* The parts of envelope NUMBER, and for each the chunks that are here: all below *NEXT, and those
  * in *LATER (bit I: chunk *NEXT + I). */

@@ -27,6 +27,7 @@ struct spool {
 	const struct spool_signer *signer;
 	uint8_t incarnation[INCARNATION_BYTES];
 	bool restored;
+	uint64_t old_tickets; /* the last number of the process before this one */
 	/* The rest is the store thread's: of the batch under way. */
 	uint64_t last_number;
 	enum err broken; /* a write failed: the batch must not be committed */

@@ -153,8 +153,10 @@ take_again(struct spool *s, struct txn *t, const struct spool_arrival *a,
 		return;
 	}
 	say_again(s, t, a->home, known, a->now_ms, news);
-	if (known->number == 0 && a->to[0] != '\0' && !is_settled(known))
-		take_in(s, t, a, row, known, news);
+	if (known->number != 0 || a->to[0] == '\0' || is_settled(known))
+		return;
+	known->again = true;
+	take_in(s, t, a, row, known, news);
 }
 
 /* Whether the author has used the id for another envelope. */

@@ -203,11 +203,49 @@ spool_move(struct spool *s, struct txn *t, const char *lane, enum lane_class cla
 		batch_mark(s, t, TABLE_USES, key_use(&row.parts[i], to, q.item.number));
 	}
 	memcpy(row.lane, to, strlen(to) + 1);
+	known.again = true; /* it may have been offered to whom it waited for before */
 	envelope_row_write(&row, &value);
 	batch_put_buffer(s, t, TABLE_ENVELOPES, key_number(q.item.number), &value);
 	batch_known(
 	    s, t, &row, q.item.number, batch_enqueue(s, t, &row, q.item.number, news), &known);
 	return s->broken;
+}
+
+/* --- taken back --- */
+
+/* The rows of the envelope that waits at P. ERR_NOT_FOUND: it does no more. */
+static enum err
+load_place(struct txn *t, const struct spool_place *p, struct buffer *copy,
+    struct buffer *known_copy, struct envelope_row *row, struct known_row *known)
+{
+	enum err e = row_known(t, key_known(p->id, p->digest), known_copy, known);
+
+	if (e == OK && (known->number == 0 || known->ticket != p->ticket))
+		e = ERR_NOT_FOUND;
+	return e == OK ? row_envelope(t, known->number, copy, row) : e;
+}
+
+enum err
+spool_take_back(struct spool *s, struct txn *t, const struct spool_place *at, size_t count,
+    struct spool_news *news)
+{
+	enum err e = OK;
+
+	news_clear(news);
+	for (int writing = 0; writing < 2; writing++) {
+		for (size_t i = 0; e == OK && i < count; i++) {
+			CLEANUP(buffer_release) struct buffer copy = { 0 };
+			CLEANUP(buffer_release) struct buffer known_copy = { 0 };
+			struct envelope_row row;
+			struct known_row known;
+			e = load_place(t, &at[i], &copy, &known_copy, &row, &known);
+			if (e == OK && writing)
+				remove_envelope(s, t, known.number, &row, &known, news);
+		}
+		if (e != OK && writing)
+			return batch_broke(s, e); /* one named twice: all of them stay */
+	}
+	return e == OK ? s->broken : e;
 }
 
 /* --- forgetting --- */

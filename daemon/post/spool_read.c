@@ -137,34 +137,64 @@ spool_envelope_release(struct spool_envelope *e)
 	buffer_release(&e->packed);
 }
 
+/* What is known of an envelope that is here, and its row; both borrow from T. */
+static enum err
+find(struct txn *t, struct key key, struct known_row *known, struct envelope_row *row)
+{
+	struct bytes value;
+	enum err e = store_get(t, TABLE_KNOWN, key_bytes(&key), &value);
+
+	if (e == OK)
+		e = known_row_read(value, known);
+	if (e == OK && known->number == 0)
+		e = ERR_NOT_FOUND;
+	if (e != OK)
+		return e;
+	key = key_number(known->number);
+	e = store_get(t, TABLE_ENVELOPES, key_bytes(&key), &value);
+	return e == OK ? envelope_row_read(value, row) : e;
+}
+
 enum err
 spool_find(struct spool *s, struct id id, const uint8_t digest[DIGEST_BYTES],
     char lane[LANE_NAME_BYTES], struct buffer *packed)
 {
 	CLEANUP(store_end_drop) struct txn *t = NULL;
-	struct key key = key_known(id, digest);
 	struct known_row known;
 	struct envelope_row row;
-	struct bytes value;
 	enum err e = store_read(s->store, &t);
 
 	if (e == OK)
-		e = store_get(t, TABLE_KNOWN, key_bytes(&key), &value);
-	if (e == OK)
-		e = known_row_read(value, &known);
-	if (e == OK && known.number == 0)
-		e = ERR_NOT_FOUND;
-	if (e != OK)
-		return e;
-	key = key_number(known.number);
-	e = store_get(t, TABLE_ENVELOPES, key_bytes(&key), &value);
-	if (e == OK)
-		e = envelope_row_read(value, &row);
+		e = find(t, key_known(id, digest), &known, &row);
 	if (e != OK)
 		return e;
 	memcpy(lane, row.lane, LANE_NAME_BYTES);
 	buffer_add(packed, row.packed);
 	return buffer_status(packed);
+}
+
+enum err
+spool_place(
+    struct spool *s, struct id id, const uint8_t digest[DIGEST_BYTES], struct spool_place *out)
+{
+	CLEANUP(store_end_drop) struct txn *t = NULL;
+	struct known_row known;
+	struct envelope_row row;
+	enum err e = store_read(s->store, &t);
+
+	if (e == OK)
+		e = find(t, key_known(id, digest), &known, &row);
+	if (e != OK)
+		return e;
+	*out = (struct spool_place){ .id = id,
+		.class = row.class,
+		.ticket = known.ticket,
+		.again = known.again,
+		.parts = row.part_count > 0 };
+	memcpy(out->digest, digest, DIGEST_BYTES);
+	memcpy(out->author, row.author, sizeof(out->author));
+	memcpy(out->lane, row.lane, sizeof(out->lane));
+	return known.ticket != 0 ? OK : ERR_NOT_YET;
 }
 
 static enum err

@@ -259,6 +259,7 @@ known_row_write(const struct known_row *r, struct buffer *out)
 	buffer_add_u64(out, r->number);
 	buffer_add_u64(out, r->ticket);
 	buffer_add_u8(out, (uint8_t)r->slip);
+	buffer_add_u8(out, r->again ? 1 : 0);
 	add_text(out, r->author);
 	buffer_add_u8(out, (uint8_t)r->slip_count);
 	for (size_t i = 0; i < r->slip_count; i++) {
@@ -277,6 +278,7 @@ known_row_read(struct bytes in, struct known_row *row)
 	row->number = read_u64(&r);
 	row->ticket = read_u64(&r);
 	row->slip = read_u8(&r);
+	row->again = read_u8(&r) != 0;
 	READ_TEXT(&r, row->author);
 	row->slip_count = read_u8(&r);
 	if (row->slip_count > KNOWN_SLIPS_MAX)

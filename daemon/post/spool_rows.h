@@ -76,6 +76,7 @@ struct known_row {
 	uint64_t number; /* 0: not held any more */
 	uint64_t ticket; /* 0: waits for chunks */
 	Citex__SlipType slip; /* that this post made first */
+	bool again; /* it was handed on before, or moved: whether it ever left is not certain */
 	char author[AUTHORITY_MAX_BYTES + 1];
 	struct bytes slips[KNOWN_SLIPS_MAX]; /* borrowed */
 	size_t slip_count;

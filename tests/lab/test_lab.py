@@ -127,6 +127,39 @@ def test_withdrawn_means_never_sent(lab):
     check(arrived == (done.returncode != 0), f"withdrawn ({done.returncode}) and yet arrived: {arrived}")
 
 
+def test_what_waits_for_a_peer_is_withdrawn(lab):
+    there = ask(lab, "there already")
+    arrives(lab, there)
+    done = lab.citex("gb.ma", "withdraw", there, check=False)
+    check(done.returncode != 0 and "it has left for ke.ma" in done.stderr, f"it has left: {done.stderr}")
+    lab.cut("ke", reset=True)
+    time.sleep(1)
+    query = ask(lab, "never mind", "--attach", blob(lab, "never.bin", 300_000))
+    wait_until("the officer is told why", 30, lambda: lab.json("gb.ma", "track", query)["addressees"][0]["reason"])
+    check(state(lab, "gb.ma", query) == "queued", "it is queued")
+    alert = lab.json("secretariat", "alert", "--all", "--text", "all but one have it")["id"]
+    arrives(lab, alert, "gb.ma", "secretariat")
+    done = lab.citex("secretariat", "withdraw", alert, check=False)
+    check(done.returncode != 0 and "gb.ma" in done.stderr and "ke.ma" not in done.stderr,
+          f"who has it is named: {done.stderr}")
+    lab.citex("gb.ma", "withdraw", query)
+    check(state(lab, "gb.ma", query) == "withdrawn", "track says so")
+    check(not lab.json("gb.ma", "track", query)["addressees"][0].get("next_try"), "and of no next try")
+    check([r["state"] for r in lab.json("gb.ma", "sent")["messages"] if r["id"] == query] == ["withdrawn"], "sent, too")
+    check("withdrawn" in json.dumps(lab.json("gb.ma", "exchange", query)), "and exchange")
+    check(query not in json.dumps(lab.json("gb.ma", "due")), "nothing of it is due")
+    lab.kill("gb", "office gb.ma")
+    lab.kill("gb", "post")
+    lab.wait_ready("gb")
+    lab.heal("ke")
+    after = ask(lab, "after it")
+    arrives(lab, after)
+    arrives(lab, alert, "ke.ma", "secretariat")
+    time.sleep(2)
+    check(not has(lab, "ke.ma", query), "it never arrives")
+    check(state(lab, "gb.ma", query) == "withdrawn", "and stays withdrawn")
+
+
 def test_handling_stops_a_forward(lab):
     path = lab.path("case.json")
     with open(path, "w", encoding="utf-8") as f:
@@ -761,8 +794,8 @@ def test_sigterm_ends_cleanly(lab):
 GROUPS = [
     ("way", STORY, [test_a_query_and_its_answer, test_the_same_id_never_sends_twice, test_who_may_send_what_to_whom,
                     test_a_message_that_does_not_fit_is_refused_at_once, test_withdrawn_means_never_sent,
-                    test_handling_stops_a_forward, test_attachments_arrive_as_they_were,
-                    test_a_bundle_verifies_offline_and_by_openssl,
+                    test_what_waits_for_a_peer_is_withdrawn, test_handling_stops_a_forward,
+                    test_attachments_arrive_as_they_were, test_a_bundle_verifies_offline_and_by_openssl,
                     test_the_relay_keeps_the_mail_of_one_who_is_away]),
     ("faults", STORY, [test_a_peer_away_and_back, test_a_link_cut_in_mid_chunk_resumes, test_a_link_that_swallows,
                        test_a_second_daemon_on_the_same_store_is_refused, test_garbage_on_each_socket,

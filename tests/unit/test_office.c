@@ -75,6 +75,11 @@ static struct {
 	size_t wanted_count;
 	size_t give; /* so many chunks, then silence */
 	bool holds_back; /* envelopes are not answered */
+	uint8_t incarnation; /* of its spool: this and 5 */
+	enum { REFUSES, GIVES_BACK, SAYS_NOTHING } back; /* when asked for envelopes */
+	Citex__Frame *asked; /* the last one of these */
+	unsigned asked_times;
+	size_t has; /* refuses for the sake of this one alone: its index in it and 1 */
 } post;
 
 static void
@@ -148,6 +153,39 @@ post_takes(const struct action *a)
 		post_event(&ev);
 }
 
+/* The answer to what was asked last. */
+static void
+post_gives_back(bool yes)
+{
+	Citex__Frame f = CITEX__FRAME__INIT;
+	Citex__TakeBackResult r = CITEX__TAKE_BACK_RESULT__INIT;
+	const Citex__TakeBack *t = post.asked->take_back;
+	ProtobufCBinaryData left[2];
+	struct event ev = { .type = EVENT_SEND, .frame = &f };
+
+	assert_true(t->n_envelopes <= 2);
+	r.number = t->number;
+	r.reason = text(err_name(yes ? OK : ERR_WRONG_STATE));
+	for (size_t i = 0; !yes && i < t->n_envelopes; i++) {
+		if (post.has == 0 || post.has == i + 1)
+			left[r.n_left++] = t->envelopes[i]->envelope_id;
+	}
+	r.left = left;
+	f.body_case = CITEX__FRAME__BODY_TAKE_BACK_RESULT;
+	f.take_back_result = &r;
+	post_event(&ev);
+}
+
+static void
+post_is_asked(Citex__Frame *f)
+{
+	proto_free((ProtobufCMessage *)post.asked);
+	post.asked = f;
+	post.asked_times++;
+	if (post.back != SAYS_NOTHING)
+		post_gives_back(post.back == GIVES_BACK);
+}
+
 static void
 post_loses(void)
 {
@@ -157,9 +195,15 @@ post_loses(void)
 }
 
 static void
-post_acts(const struct action *a)
+post_acts(struct action *a)
 {
+	Citex__Frame *f = a->frame;
+
 	switch (a->type) {
+	case ACTION_TAKE_BACK:
+		a->frame = NULL;
+		post_is_asked(f);
+		break;
 	case ACTION_SEND:
 		link_send(post.link, buffer_bytes(&a->bytes));
 		break;
@@ -215,7 +259,7 @@ static void
 on_opened(void *arg, struct link *l, const char *peer)
 {
 	struct session_self self = { .node = "ke",
-		.incarnation = { 5 },
+		.incarnation = { post.incarnation, 5 },
 		.directory = directory_number(fixture_directory(fixture)) };
 	struct event ev = { .type = EVENT_OPEN };
 
@@ -305,6 +349,7 @@ post_forget(void)
 		slip_release(&post.slips[i]);
 	for (size_t i = 0; i < post.envelope_count; i++)
 		envelope_release(&post.envelopes[i]);
+	proto_free((ProtobufCMessage *)post.asked);
 	memset(&post, 0, sizeof(post));
 }
 
@@ -2277,6 +2322,300 @@ test_office_loses_nothing_whenever_it_dies(void **state)
 
 #define OFFICE_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
+/* --- what the post is asked to give back --- */
+
+static bool
+is_withdrawn(void)
+{
+	Citex__BookMessage *m = NULL;
+	struct txn *t = NULL;
+	struct id id;
+	bool is;
+
+	assert_int_equal(id_parse(OURS, &id), OK);
+	assert_int_equal(store_read(store, &t), OK);
+	assert_int_equal(book_message(office_book(office), t, id, &m), OK);
+	is = m->withdrawn;
+	proto_wipe((ProtobufCMessage *)m);
+	store_end(t);
+	return is;
+}
+
+/* Ask for it, and do not wait. */
+static void
+begin_withdraw(struct outcome *out)
+{
+	struct id raw;
+
+	*out = (struct outcome){ .told = false };
+	assert_int_equal(id_parse(OURS, &raw), OK);
+	office_withdraw(office, raw, "Wanjiru", on_done, out);
+}
+
+static void
+test_office_withdraws_what_its_post_gives_back(void **state)
+{
+	struct outcome out;
+
+	(void)state;
+	assert_int_equal(submit_and_wait(OURS, "a").err, OK);
+	assert_int_equal(post.envelope_count, 1);
+	post.back = GIVES_BACK;
+	out = withdraw(OURS);
+	assert_int_equal(out.err, OK);
+	assert_int_equal(post.asked_times, 1);
+	assert_true(bytes_equal(bytes_of_pb(post.asked->take_back->envelopes[0]->envelope_id),
+	    id_bytes(&post.envelopes[0].id)));
+	assert_true(bytes_equal(bytes_of_pb(post.asked->take_back->envelopes[0]->outer_digest),
+	    BYTES_OF(post.envelopes[0].digest)));
+	assert_true(is_withdrawn());
+	assert_int_equal(withdraw(OURS).err, ERR_WRONG_STATE);
+	assert_int_equal(post.asked_times, 1);
+	run_for(2 * DAY_MS);
+	crash();
+	run_for(2 * DAY_MS);
+	assert_int_equal(post.envelope_count, 1); /* never again */
+}
+
+static void
+test_office_names_who_has_what_is_not_given_back(void **state)
+{
+	struct outcome out;
+
+	(void)state;
+	submit_to_two();
+	post.has = 1;
+	out = withdraw(OURS);
+	assert_int_equal(out.err, ERR_WRONG_STATE);
+	assert_int_equal(post.asked->take_back->n_envelopes, 2);
+	assert_non_null(strstr(out.words, "or may have; it goes to the others too"));
+	assert_non_null(strstr(out.words, "citex note " OURS));
+	/* of the two, one is named: the one whose id comes first */
+	assert_true((strstr(out.words, "gb.ma") != NULL) != (strstr(out.words, "so.ma") != NULL));
+	assert_false(is_withdrawn());
+	post.has = 0;
+	assert_non_null(strstr(withdraw(OURS).words, ", or may have; send a note"));
+	assert_int_equal(post.envelope_count, 2);
+}
+
+static void
+test_office_does_not_ask_for_what_is_there(void **state)
+{
+	struct outcome out;
+
+	(void)state;
+	submit_to_two();
+	post.back = GIVES_BACK;
+	offer_slip(envelope_to("gb.ma"), CITEX__SLIP_TYPE__SLIP_STORED, "gb", OK);
+	out = withdraw(OURS);
+	assert_int_equal(out.err, ERR_WRONG_STATE);
+	assert_int_equal(post.asked_times, 0);
+	assert_non_null(
+	    strstr(out.words, "it has left for gb.ma; it goes to the others too; send"));
+	assert_false(is_withdrawn());
+}
+
+/* The post's word is about its spool, and it has lost the one that the envelope was in. */
+static void
+test_office_does_not_believe_another_spool(void **state)
+{
+	(void)state;
+	assert_int_equal(submit_and_wait(OURS, "a").err, OK);
+	post.incarnation = 6;
+	break_line();
+	assert_int_equal(post.envelope_count, 2); /* it is offered again */
+	post.back = GIVES_BACK;
+	assert_int_equal(withdraw(OURS).err, ERR_WRONG_STATE);
+	assert_int_equal(post.asked_times, 0);
+	crash();
+	assert_int_equal(withdraw(OURS).err, ERR_WRONG_STATE);
+	assert_int_equal(post.asked_times, 0);
+}
+
+static void
+test_office_offers_nothing_that_it_asks_back(void **state)
+{
+	static struct outcome out, again;
+
+	(void)state;
+	assert_int_equal(submit_and_wait(OURS, "a").err, OK);
+	post.back = SAYS_NOTHING;
+	begin_withdraw(&out);
+	home_reoffer(office); /* as each day what nobody has opened */
+	run_for(5000);
+	assert_false(out.told);
+	assert_int_equal(post.envelope_count, 1);
+	begin_withdraw(&again);
+	run_for(1000);
+	assert_int_equal(again.err, ERR_BUSY);
+	assert_int_equal(post.asked_times, 1);
+	post_gives_back(true);
+	run_for(25 * HOUR_MS);
+	assert_true(out.told && out.err == OK);
+	assert_true(is_withdrawn());
+	assert_int_equal(post.envelope_count, 1);
+}
+
+static void
+test_office_offers_again_what_it_was_refused(void **state)
+{
+	static struct outcome out;
+
+	(void)state;
+	assert_int_equal(submit_and_wait(OURS, "a").err, OK);
+	post.back = SAYS_NOTHING;
+	begin_withdraw(&out);
+	home_reoffer(office);
+	run_for(5000);
+	assert_int_equal(post.envelope_count, 1);
+	post_gives_back(false);
+	run_for(1000);
+	assert_int_equal(out.err, ERR_WRONG_STATE);
+	assert_int_equal(post.envelope_count, 2);
+}
+
+/* The post hangs: the officer is told, and what comes after that undoes nothing that was said. */
+static void
+test_office_that_waited_for_nothing_sends(void **state)
+{
+	static struct outcome out;
+
+	(void)state;
+	assert_int_equal(submit_and_wait(OURS, "a").err, OK);
+	post.back = SAYS_NOTHING;
+	begin_withdraw(&out);
+	run_for(9000);
+	assert_false(out.told);
+	run_for(2000);
+	assert_true(out.told);
+	assert_int_equal(out.err, ERR_LATER);
+	post_gives_back(true);
+	run_for(1000);
+	assert_false(is_withdrawn());
+	assert_int_equal(post.envelope_count, 2);
+	post.back = GIVES_BACK;
+	assert_int_equal(withdraw(OURS).err, OK);
+	run_for(25 * HOUR_MS);
+	assert_int_equal(post.envelope_count, 2);
+}
+
+/* The post may have given it back before the line broke. */
+static void
+test_office_offers_again_when_no_answer_came(void **state)
+{
+	static struct outcome out;
+
+	(void)state;
+	assert_int_equal(submit_and_wait(OURS, "a").err, OK);
+	post.back = SAYS_NOTHING;
+	begin_withdraw(&out);
+	run_for(1000);
+	assert_int_equal(post.asked_times, 1);
+	break_line();
+	assert_int_equal(out.err, ERR_LATER);
+	assert_int_equal(post.envelope_count, 2);
+	assert_memory_equal(post.envelopes[1].digest, post.envelopes[0].digest, DIGEST_BYTES);
+	assert_false(is_withdrawn());
+	post.back = GIVES_BACK;
+	assert_int_equal(withdraw(OURS).err, OK);
+	run_for(25 * HOUR_MS);
+	assert_int_equal(post.envelope_count, 2);
+}
+
+/* It was given back, and then not withdrawn: it goes to all. */
+static void
+test_office_offers_again_what_was_given_back_for_nothing(void **state)
+{
+	static struct outcome out;
+
+	(void)state;
+	submit_to_two();
+	post.back = SAYS_NOTHING;
+	begin_withdraw(&out);
+	run_for(1000);
+	offer_slip(envelope_to("so.ma"), CITEX__SLIP_TYPE__SLIP_STORED, "so", OK);
+	post_gives_back(true);
+	run_for(1000);
+	assert_true(out.told);
+	assert_int_equal(out.err, ERR_WRONG_STATE);
+	assert_non_null(strstr(out.words, "it has left for so.ma; it goes to the others too"));
+	assert_false(is_withdrawn());
+	run_for(5000);
+	assert_true(post.envelope_count >= 3);
+	for (size_t i = 2; i < post.envelope_count && i < 4; i++) {
+		if (strcmp(post.envelopes[i].outer->addressee, "gb.ma") == 0)
+			return;
+	}
+	fail_msg("gb.ma's is lost");
+}
+
+/* The office dies at each moment after it has asked: withdrawn, or offered again; and never a
+ * second state after that. */
+static void
+test_office_that_dies_after_the_yes_withdraws_or_offers_again(void **state)
+{
+	static struct outcome out;
+	unsigned withdrawn = 0, offered = 0;
+
+	for (int64_t ms = 0; ms < 30; ms++) {
+		bool is;
+		assert_int_equal(set_up(state), 0);
+		assert_int_equal(submit_and_wait(OURS, "a").err, OK);
+		post.back = GIVES_BACK;
+		if (__lsan_disable != NULL)
+			__lsan_disable();
+		begin_withdraw(&out);
+		run_for(ms);
+		if (__lsan_enable != NULL)
+			__lsan_enable();
+		crash();
+		is = is_withdrawn();
+		assert_int_equal(post.envelope_count, is ? 1 : 2);
+		assert_true(is || !out.told || out.err != OK);
+		run_for(25 * HOUR_MS);
+		assert_int_equal(is_withdrawn(), is);
+		withdrawn += is;
+		offered += !is;
+		if (ms < 29)
+			assert_int_equal(tear_down(state), 0);
+	}
+	assert_true(withdrawn > 0 && offered > 0);
+}
+
+static void
+test_office_asks_no_post_that_is_away(void **state)
+{
+	struct outcome out;
+
+	(void)state;
+	assert_int_equal(submit_and_wait(OURS, "a").err, OK);
+	machine_cut(elsewhere, true);
+	link_close(post.link);
+	post_loses();
+	run_for(1000);
+	out = withdraw(OURS);
+	assert_int_equal(out.err, ERR_WRONG_STATE);
+	assert_non_null(strstr(out.words, "gb.ma, or may have; the post of this node is away"));
+	crash();
+	assert_non_null(strstr(withdraw(OURS).words, "is away"));
+	machine_cut(elsewhere, false);
+	run_for(20000);
+	post.back = GIVES_BACK;
+	assert_int_equal(withdraw(OURS).err, OK);
+}
+
+static void
+test_office_withdraws_what_is_here_and_what_is_there(void **state)
+{
+	(void)state;
+	submit_to_two();
+	post.back = GIVES_BACK;
+	assert_int_equal(withdraw(OURS).err, OK);
+	assert_int_equal(post.asked->take_back->n_envelopes, 2);
+	run_for(25 * HOUR_MS);
+	assert_int_equal(post.envelope_count, 2);
+}
+
 int
 main(void)
 {
@@ -2315,6 +2654,19 @@ main(void)
 		OFFICE_TEST(test_office_withdraws_only_what_has_not_left),
 		OFFICE_TEST(test_office_does_not_withdraw_what_waited_and_then_left),
 		OFFICE_TEST(test_office_withdraws_what_was_never_offered),
+		OFFICE_TEST(test_office_withdraws_what_its_post_gives_back),
+		OFFICE_TEST(test_office_names_who_has_what_is_not_given_back),
+		OFFICE_TEST(test_office_does_not_ask_for_what_is_there),
+		OFFICE_TEST(test_office_does_not_believe_another_spool),
+		OFFICE_TEST(test_office_offers_nothing_that_it_asks_back),
+		OFFICE_TEST(test_office_offers_again_what_it_was_refused),
+		OFFICE_TEST(test_office_that_waited_for_nothing_sends),
+		OFFICE_TEST(test_office_offers_again_when_no_answer_came),
+		OFFICE_TEST(test_office_offers_again_what_was_given_back_for_nothing),
+		OFFICE_TEST(test_office_asks_no_post_that_is_away),
+		OFFICE_TEST(test_office_withdraws_what_is_here_and_what_is_there),
+		cmocka_unit_test_teardown(
+		    test_office_that_dies_after_the_yes_withdraws_or_offers_again, tear_down),
 		OFFICE_TEST(test_office_never_writes_over_an_attachment),
 		OFFICE_TEST(test_office_frees_what_a_program_left_half_put),
 		OFFICE_TEST(test_office_sweeps_a_long_upload_that_was_cut_off_in_writing),

@@ -1135,6 +1135,267 @@ test_probe_tries_the_real_path(void **state)
 	assert_non_null(strstr(t.author->probe->probe_result->words, "secretariat"));
 }
 
+/* --- taking back --- */
+
+/* D asks for the envelopes of PARCELS, whose ids grow. */
+static void
+ask_back(struct nodes *all, struct desk *d, const struct parcel *parcels, size_t count)
+{
+	Citex__Frame frame = CITEX__FRAME__INIT;
+	Citex__TakeBack t = CITEX__TAKE_BACK__INIT;
+	Citex__EnvelopeName names[2], *list[2] = { &names[0], &names[1] };
+	struct envelope e[2];
+
+	for (size_t i = 0; i < count; i++) {
+		parcel_envelope(all->fixture, &parcels[i], &e[i]);
+		citex__envelope_name__init(&names[i]);
+		names[i].envelope_id = pb_of_bytes(id_bytes(&e[i].id));
+		names[i].outer_digest = pb_of_bytes(BYTES_OF(e[i].digest));
+	}
+	proto_free((ProtobufCMessage *)d->took_back);
+	d->took_back = NULL;
+	t.number = 7;
+	t.n_envelopes = count;
+	t.envelopes = list;
+	frame.body_case = CITEX__FRAME__BODY_TAKE_BACK;
+	frame.take_back = &t;
+	desk_frame(d, &frame);
+	for (size_t i = 0; i < count; i++)
+		envelope_release(&e[i]);
+}
+
+static enum err
+take_back_all(struct nodes *all, struct desk *d, const struct parcel *parcels, size_t count)
+{
+	ask_back(all, d, parcels, count);
+	nodes_until(d->took_back != NULL);
+	assert_int_equal(d->took_back->take_back_result->number, 7);
+	return err_from_name(d->took_back->take_back_result->reason);
+}
+
+static enum err
+take_back(struct nodes *all, struct desk *d, const struct parcel *parcel)
+{
+	return take_back_all(all, d, parcel, 1);
+}
+
+static const struct parcel back = { .id = 1 };
+
+/* The peer can be reached again, and hears of what waits for it. */
+static void
+heal(struct two *t)
+{
+	machine_cut(t->ke->machine, false);
+	desk_free(t->addressee);
+	t->addressee = desk_office(t->ke, "ke.ma");
+	nodes_until(t->addressee->ready);
+	post_flush(t->gb->post, "ke");
+}
+
+static void
+test_office_takes_back_what_was_never_offered(void **state)
+{
+	struct two t = begin(*state);
+
+	machine_cut(t.ke->machine, true);
+	desk_offer(t.author, &back, 1);
+	nodes_until(t.author->taken == 1);
+	nodes_run(HOUR_MS);
+	assert_int_equal(mail_in(t.gb, "nke"), 1);
+	assert_int_equal(take_back(*state, t.author, &back), OK);
+	assert_int_equal(mail_in(t.gb, "nke"), 0);
+	node_crash(t.gb); /* it is gone from the disk */
+	nodes_run(10 * SECOND_MS);
+	heal(&t);
+	nodes_run(HOUR_MS);
+	assert_int_equal(t.addressee->envelopes, 0);
+	assert_int_equal(t.author->slips, 0);
+}
+
+static void
+test_attachments_go_with_what_is_taken_back(void **state)
+{
+	struct two t = begin(*state);
+	struct spool_missing missing[ATTACHMENTS_MAX];
+	struct spool_place at;
+	struct envelope e;
+	size_t count;
+
+	t.author->has = &scan;
+	t.author->has_count = 1;
+	machine_cut(t.ke->machine, true);
+	t.author->serves_below = 20;
+	desk_offer(t.author, &with_scan, 1);
+	nodes_until(t.author->chunks_served == 20);
+	assert_int_equal(
+	    take_back(*state, t.author, &with_scan), ERR_BUSY); /* half of it is here */
+	desk_serve_all(t.author);
+	nodes_until(t.author->taken == 1);
+	assert_int_equal(take_back(*state, t.author, &with_scan), OK);
+	parcel_envelope(((struct nodes *)*state)->fixture, &with_scan, &e);
+	assert_int_equal(spool_place(t.gb->post->spool, e.id, e.digest, &at), ERR_NOT_FOUND);
+	assert_int_equal(spool_missing(t.gb->post->spool, 1, missing, &count), ERR_NOT_FOUND);
+	envelope_release(&e);
+	nodes_run(MINUTE_MS);
+	/* its chunks are asked for anew: none has stayed */
+	heal(&t);
+	desk_offer(t.author, &with_scan, 2);
+	nodes_until(t.addressee->envelopes == 1 && t.author->slips == 1);
+	assert_int_equal(asked_times(t.author, 0), 2);
+}
+
+static void
+test_what_was_offered_once_is_not_given_back(void **state)
+{
+	struct two t = begin(*state);
+	const struct parcel two = { .id = 2 }, three = { .id = 3 };
+
+	desk_offer(t.author, &back, 1);
+	nodes_until(t.author->slips == 1);
+	assert_int_equal(take_back(*state, t.author, &back), ERR_WRONG_STATE); /* it is there */
+	assert_int_equal(t.author->took_back->take_back_result->n_left, 1);
+	machine_cut(t.ke->machine, true); /* the line swallows what goes over it */
+	desk_offer(t.author, &two, 2);
+	nodes_until(t.author->taken == 2);
+	nodes_run(SECOND_MS);
+	assert_int_equal(mail_in(t.gb, "nke"), 1);
+	assert_int_equal(take_back(*state, t.author, &two), ERR_WRONG_STATE); /* in flight */
+	nodes_run(HOUR_MS);
+	assert_null(peers_conn(t.gb->post, "ke"));
+	assert_int_equal(take_back(*state, t.author, &two), ERR_WRONG_STATE); /* once is enough */
+	desk_offer(t.author, &three, 3);
+	nodes_until(t.author->taken == 3);
+	assert_int_equal(take_back(*state, t.author, &three), OK); /* came when nobody listened */
+	heal(&t);
+	nodes_until(t.addressee->envelopes == 1);
+	nodes_run(HOUR_MS);
+	assert_int_equal(t.addressee->envelopes, 1);
+}
+
+static void
+test_what_a_former_process_stored_is_not_given_back(void **state)
+{
+	struct two t = begin(*state);
+	struct desk *again;
+
+	machine_cut(t.ke->machine, true);
+	desk_offer(t.author, &back, 1);
+	nodes_until(t.author->taken == 1);
+	node_crash(t.gb);
+	nodes_until(t.gb->post != NULL);
+	again = desk_office(t.gb, "gb.ma");
+	nodes_until(again->ready);
+	assert_int_equal(take_back(*state, again, &back), ERR_WRONG_STATE);
+	heal(&t);
+	nodes_until(t.addressee->envelopes == 1);
+}
+
+static void
+test_all_go_back_or_none(void **state)
+{
+	struct two t = begin(*state);
+	const struct parcel both[2] = { { .id = 1 }, { .id = 2, .addressee = "gb.border-force" } };
+	const Citex__TakeBackResult *r;
+	struct id id;
+
+	machine_cut(t.ke->machine, true);
+	desk_offer(t.author, &both[0], 1);
+	desk_offer(t.author, &both[1], 2); /* stored at once: its office is on this node */
+	nodes_until(t.author->taken == 2);
+	assert_int_equal(take_back_all(*state, t.author, both, 2), ERR_WRONG_STATE);
+	r = t.author->took_back->take_back_result;
+	assert_int_equal(r->n_left, 1);
+	assert_int_equal(id_from_bytes(bytes_of_pb(r->left[0]), &id), OK);
+	assert_int_equal(id.at[0], 2);
+	assert_int_equal(mail_in(t.gb, "nke"), 1);
+	heal(&t);
+	nodes_until(t.addressee->envelopes == 1);
+}
+
+/* The answer was lost, or the office died: it offers again, and what it offers goes. */
+static void
+test_what_was_given_back_and_offered_again_goes(void **state)
+{
+	struct two t = begin(*state);
+	struct desk *again;
+
+	machine_cut(t.ke->machine, true);
+	desk_offer(t.author, &back, 1);
+	nodes_until(t.author->taken == 1);
+	assert_int_equal(take_back(*state, t.author, &back), OK);
+	again = desk_office(t.gb, "gb.ma");
+	nodes_until(again->ready);
+	desk_offer(again, &back, 1);
+	nodes_until(again->taken == 1);
+	assert_int_equal(take_back(*state, again, &back), ERR_WRONG_STATE); /* it was here before */
+	heal(&t);
+	nodes_until(t.addressee->envelopes == 1 && again->slips == 1);
+}
+
+/* An offer that is still judged would come after the yes, and stay. */
+static void
+test_nothing_is_given_back_while_it_is_coming(void **state)
+{
+	struct two t = begin(*state);
+
+	machine_cut(t.ke->machine, true);
+	desk_offer(t.author, &back, 1);
+	nodes_until(t.author->taken == 1);
+	desk_offer(t.author, &back, 2);
+	assert_int_equal(take_back(*state, t.author, &back), ERR_BUSY);
+	assert_int_equal(mail_in(t.gb, "nke"), 1);
+	nodes_until(t.author->taken == 2);
+	assert_int_equal(take_back(*state, t.author, &back), OK);
+	assert_int_equal(mail_in(t.gb, "nke"), 0);
+}
+
+/* The peer comes while the disk is told: what is given back is not offered any more. */
+static void
+test_what_is_being_given_back_is_not_offered(void **state)
+{
+	struct two t = begin(*state);
+	size_t arrived = 0, back_again = 0;
+
+	for (uint8_t i = 1; i <= 40; i++) {
+		const struct parcel p = { .id = i };
+		enum err e;
+		machine_cut(t.ke->machine, true);
+		nodes_until(peers_conn(t.gb->post, "ke") == NULL);
+		desk_offer(t.author, &p, i);
+		nodes_until(t.author->taken == i);
+		heal(&t);
+		nodes_run(i);
+		e = take_back(*state, t.author, &p);
+		nodes_run(10 * MINUTE_MS);
+		assert_int_equal(t.addressee->envelopes, e == OK ? 0 : 1);
+		arrived += e != OK;
+		back_again += e == OK;
+	}
+	assert_true(arrived > 0 && back_again > 0);
+}
+
+static void
+test_nobody_takes_back_for_another(void **state)
+{
+	struct two t = begin(*state);
+	struct desk *other = desk_office(t.gb, "gb.border-force");
+	struct desk *peer = desk_node(t.gb, "secretariat");
+	Citex__Frame frame = CITEX__FRAME__INIT;
+	Citex__TakeBackResult r = CITEX__TAKE_BACK_RESULT__INIT;
+
+	machine_cut(t.ke->machine, true);
+	desk_offer(t.author, &back, 1);
+	nodes_until(t.author->taken == 1 && other->ready && peer->ready);
+	assert_int_equal(take_back(*state, other, &back), ERR_WRONG_STATE);
+	ask_back(*state, peer, &back, 1);
+	nodes_until(peer->closed);
+	assert_int_equal(mail_in(t.gb, "nke"), 1);
+	frame.body_case = CITEX__FRAME__BODY_TAKE_BACK_RESULT;
+	frame.take_back_result = &r;
+	desk_frame(other, &frame); /* a post asks nobody */
+	nodes_until(other->closed);
+}
+
 int
 main(void)
 {
@@ -1184,6 +1445,15 @@ main(void)
 		TEST(test_node_that_lost_the_conversation_is_let_in_again),
 		TEST(test_half_open_connections_are_bounded),
 		TEST(test_probe_tries_the_real_path),
+		TEST(test_office_takes_back_what_was_never_offered),
+		TEST(test_attachments_go_with_what_is_taken_back),
+		TEST(test_what_was_offered_once_is_not_given_back),
+		TEST(test_what_a_former_process_stored_is_not_given_back),
+		TEST(test_all_go_back_or_none),
+		TEST(test_what_was_given_back_and_offered_again_goes),
+		TEST(test_nothing_is_given_back_while_it_is_coming),
+		TEST(test_what_is_being_given_back_is_not_offered),
+		TEST(test_nobody_takes_back_for_another),
 #undef TEST
 	};
 

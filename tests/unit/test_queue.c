@@ -265,6 +265,29 @@ test_news_out_of_order_leave_nothing_behind(void **state)
 	queue_free(q);
 }
 
+/* What was given once counts as gone, whatever becomes of the lane. */
+static void
+test_a_ticket_never_given_is_told_from_others(void **state)
+{
+	struct lane *l;
+	struct queue *q = one_lane(&l);
+
+	(void)state;
+	lane_added(l, LANE_ROUTINE, 3);
+	lane_added(l, LANE_ROUTINE, 5);
+	assert_false(lane_has_tried(l, LANE_ROUTINE, 3));
+	assert_int_equal(next(l, LANE_ROUTINE, noon), 3);
+	lane_later(l, LANE_ROUTINE, 3, noon.mono_ms + 1000);
+	lane_close(l);
+	assert_true(lane_has_tried(l, LANE_ROUTINE, 3));
+	assert_false(lane_has_tried(l, LANE_ROUTINE, 5));
+	assert_false(lane_has_tried(l, LANE_URGENT, 3));
+	lane_open(l);
+	assert_true(lane_has_tried(l, LANE_ROUTINE, 2));
+	assert_false(lane_has_tried(l, LANE_ROUTINE, 4));
+	queue_free(q);
+}
+
 int
 main(void)
 {
@@ -277,6 +300,7 @@ main(void)
 		cmocka_unit_test(test_a_million_items_are_a_window_in_memory),
 		cmocka_unit_test(test_a_window_of_later_takes_no_more_pages),
 		cmocka_unit_test(test_an_item_added_while_a_page_holds_it_goes_once),
+		cmocka_unit_test(test_a_ticket_never_given_is_told_from_others),
 		cmocka_unit_test(test_retry_doubles_to_its_most),
 		cmocka_unit_test(test_retry_jitters_and_forgets_at_a_sign_of_life),
 	};

@@ -371,7 +371,8 @@ static void
 test_session_every_state_with_every_frame(void **state)
 {
 	(void)state;
-	for (unsigned body = CITEX__FRAME__BODY_HELLO; body <= CITEX__FRAME__BODY_SPOOL; body++) {
+	for (unsigned body = CITEX__FRAME__BODY_HELLO; body <= CITEX__FRAME__BODY_TAKE_BACK_RESULT;
+	     body++) {
 		/* An empty body of that kind: field number (a varint), length 0. */
 		unsigned tag = body << 3 | 2;
 		uint8_t bytes[3] = { (uint8_t)(tag | (tag > 127 ? 128 : 0)), (uint8_t)(tag >> 7) };
@@ -640,6 +641,95 @@ test_session_spool_needs_a_name_and_an_incarnation(void **state)
 }
 
 static void
+test_session_takes_back_what_is_named_well(void **state)
+{
+	static const struct {
+		const char *ids[2], *digest;
+		size_t count;
+		enum err expect;
+	} rows[] = { { { "0123456789abcdef" }, "01234567012345670123456701234567", 1, OK },
+		{ { "0123456789abcdef", "1123456789abcdef" }, "01234567012345670123456701234567", 2,
+		    OK },
+		{ { "0123456789abcdef", "0123456789abcdef" }, "01234567012345670123456701234567", 2,
+		    ERR_MALFORMED },
+		{ { "1123456789abcdef", "0123456789abcdef" }, "01234567012345670123456701234567", 2,
+		    ERR_MALFORMED },
+		{ { "0123456789abcde" }, "01234567012345670123456701234567", 1, ERR_MALFORMED },
+		{ { "0123456789abcdef" }, "0123456701234567012345670123456", 1, ERR_MALFORMED },
+		{ { NULL }, "", 0, ERR_MALFORMED } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		Citex__Frame f = CITEX__FRAME__INIT;
+		Citex__TakeBack t = CITEX__TAKE_BACK__INIT;
+		Citex__EnvelopeName names[2], *list[2] = { &names[0], &names[1] };
+		struct pair p;
+		pair_init(&p);
+		for (size_t k = 0; k < rows[i].count; k++) {
+			citex__envelope_name__init(&names[k]);
+			names[k].envelope_id = pb_of_bytes(bytes_str(rows[i].ids[k]));
+			names[k].outer_digest = pb_of_bytes(bytes_str(rows[i].digest));
+		}
+		t.number = 1;
+		t.n_envelopes = rows[i].count;
+		t.envelopes = list;
+		f.body_case = CITEX__FRAME__BODY_TAKE_BACK;
+		f.take_back = &t;
+		assert_int_equal(inject(&p, &p.a, &f), rows[i].expect);
+		assert_true((find(&p.a, ACTION_TAKE_BACK) != NULL) == (rows[i].expect == OK));
+		pair_release(&p);
+	}
+}
+
+static void
+test_session_asks_back_for_so_many_and_no_more(void **state)
+{
+	static uint8_t ids[ADDRESSEES_MAX + 1][ID_BYTES], digest[DIGEST_BYTES];
+	static Citex__EnvelopeName names[ADDRESSEES_MAX + 1], *list[ADDRESSEES_MAX + 1];
+
+	(void)state;
+	for (size_t n = ADDRESSEES_MAX; n <= ADDRESSEES_MAX + 1; n++) {
+		Citex__Frame f = CITEX__FRAME__INIT;
+		Citex__TakeBack t = CITEX__TAKE_BACK__INIT;
+		struct pair p;
+		pair_init(&p);
+		for (size_t i = 0; i < n; i++) {
+			citex__envelope_name__init(list[i] = &names[i]);
+			ids[i][0] = (uint8_t)(i >> 8);
+			ids[i][1] = (uint8_t)i;
+			names[i].envelope_id = pb_of_bytes(BYTES_OF(ids[i]));
+			names[i].outer_digest = pb_of_bytes(BYTES_OF(digest));
+		}
+		t.n_envelopes = n;
+		t.envelopes = list;
+		f.body_case = CITEX__FRAME__BODY_TAKE_BACK;
+		f.take_back = &t;
+		assert_int_equal(inject(&p, &p.a, &f), n <= ADDRESSEES_MAX ? OK : ERR_MALFORMED);
+		pair_release(&p);
+	}
+}
+
+static void
+test_session_answer_to_taking_back_names_whole_ids(void **state)
+{
+	(void)state;
+	for (size_t len = ID_BYTES - 1; len <= ID_BYTES + 1; len++) {
+		Citex__Frame f = CITEX__FRAME__INIT;
+		Citex__TakeBackResult r = CITEX__TAKE_BACK_RESULT__INIT;
+		ProtobufCBinaryData left = { len, (uint8_t *)(uintptr_t) "0123456789abcdefg" };
+		struct pair p;
+		pair_init(&p);
+		r.n_left = 1;
+		r.left = &left;
+		f.body_case = CITEX__FRAME__BODY_TAKE_BACK_RESULT;
+		f.take_back_result = &r;
+		assert_int_equal(inject(&p, &p.a, &f), len == ID_BYTES ? OK : ERR_MALFORMED);
+		assert_true((find(&p.a, ACTION_TAKE_BACK_RESULT) != NULL) == (len == ID_BYTES));
+		pair_release(&p);
+	}
+}
+
+static void
 test_session_unknown_version_is_refused(void **state)
 {
 	Citex__Frame f = CITEX__FRAME__INIT;
@@ -718,6 +808,9 @@ main(void)
 		cmocka_unit_test(test_session_lost_chunk_is_told),
 		cmocka_unit_test(test_session_tells_of_another_directory),
 		cmocka_unit_test(test_session_spool_needs_a_name_and_an_incarnation),
+		cmocka_unit_test(test_session_takes_back_what_is_named_well),
+		cmocka_unit_test(test_session_asks_back_for_so_many_and_no_more),
+		cmocka_unit_test(test_session_answer_to_taking_back_names_whole_ids),
 		cmocka_unit_test(test_session_unknown_version_is_refused),
 		cmocka_unit_test(test_session_goodbye_says_why),
 		cmocka_unit_test(test_session_credit_can_shrink_and_grow),

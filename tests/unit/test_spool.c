@@ -890,6 +890,125 @@ test_mail_moves_to_another_lane_with_its_parts(void **state)
 	assert_sound(w);
 }
 
+/* --- taken back --- */
+
+struct retreat {
+	const struct spool_place *at;
+	size_t count;
+};
+
+static enum err
+take_back_job(struct world *w, struct txn *t, const void *arg)
+{
+	const struct retreat *x = arg;
+
+	return spool_take_back(w->spool, t, x->at, x->count, &w->news);
+}
+
+static enum err
+place_of(struct world *w, const struct parcel *parcel, struct spool_place *out)
+{
+	struct envelope e;
+	enum err err;
+
+	parcel_envelope(fixture, parcel, &e);
+	err = spool_place(w->spool, e.id, e.digest, out);
+	envelope_release(&e);
+	return err;
+}
+
+static const struct parcel_part back_part = { 1, 1, 100 };
+static const struct parcel back_one = { .id = 1 };
+static const struct parcel back_two = { .id = 2, .parts = &back_part, .part_count = 1 };
+
+static void
+test_what_is_taken_back_leaves_with_its_chunks_and_no_slip(void **state)
+{
+	struct world *w = *state;
+	struct spool_place at[2];
+	struct retreat x = { at, 2 };
+
+	assert_int_equal(accept_to(w, &back_one, "nke", CITEX__SLIP_TYPE__SLIP_NONE), OK);
+	assert_int_equal(accept_to(w, &back_two, "nke", CITEX__SLIP_TYPE__SLIP_NONE), OK);
+	assert_int_equal(place_of(w, &back_one, &at[0]), OK);
+	assert_int_equal(place_of(w, &back_two, &at[1]), ERR_NOT_YET);
+	assert_int_equal(give_chunk(w, &back_part, 0), OK);
+	assert_int_equal(place_of(w, &back_two, &at[1]), OK);
+	assert_string_equal(at[1].author, "gb.ma");
+	assert_string_equal(at[1].lane, "nke");
+	assert_true(at[1].parts && !at[0].parts && !at[0].again);
+	assert_true(at[0].ticket > spool_old_tickets(w->spool));
+	assert_int_equal(run(w, take_back_job, &x), OK);
+	assert_int_equal(w->news.count, 2);
+	assert_false(w->news.at[0].added || w->news.at[1].added);
+	(void)sweep(w);
+	assert_int_equal(lane_size(w, "nke", LANE_ROUTINE, NULL), 0);
+	assert_int_equal(lane_size(w, "ngb", LANE_SLIPS, NULL), 0);
+	assert_int_equal(read_chunk(w, &back_part, 0, "nke"), ERR_NOT_FOUND);
+	assert_int_equal(place_of(w, &back_one, &at[0]), ERR_NOT_FOUND);
+	assert_sound(w);
+}
+
+static void
+test_all_are_taken_back_or_none(void **state)
+{
+	struct world *w = *state;
+	struct spool_place at[2];
+	struct retreat x = { at, 2 };
+	struct taking taking = { .lane = "nke", .class = LANE_ROUTINE };
+
+	assert_int_equal(accept_to(w, &back_one, "nke", CITEX__SLIP_TYPE__SLIP_NONE), OK);
+	assert_int_equal(
+	    accept_to(w, &(struct parcel){ .id = 3 }, "nke", CITEX__SLIP_TYPE__SLIP_NONE), OK);
+	assert_int_equal(place_of(w, &back_one, &at[0]), OK);
+	assert_int_equal(place_of(w, &(struct parcel){ .id = 3 }, &at[1]), OK);
+	taking.ticket = at[1].ticket;
+	assert_int_equal(run(w, taken_job, &taking), OK);
+	assert_int_equal(run(w, take_back_job, &x), ERR_NOT_FOUND);
+	assert_int_equal(lane_size(w, "nke", LANE_ROUTINE, NULL), 1);
+	assert_int_equal(place_of(w, &back_one, &at[0]), OK);
+	assert_sound(w);
+}
+
+/* What was handed on once, and what waits elsewhere than before, may have left. */
+static void
+test_what_came_again_is_known_to_have(void **state)
+{
+	struct world *w = *state;
+	struct spool_place at;
+	struct retreat x = { &at, 1 };
+
+	assert_int_equal(accept_to(w, &back_one, "nke", CITEX__SLIP_TYPE__SLIP_NONE), OK);
+	assert_int_equal(accept_to(w, &back_one, "nke", CITEX__SLIP_TYPE__SLIP_NONE), OK);
+	assert_int_equal(place_of(w, &back_one, &at), OK);
+	assert_false(at.again); /* a duplicate of what never went */
+	assert_int_equal(run(w, take_back_job, &x), OK);
+	assert_int_equal(accept_to(w, &back_one, "nke", CITEX__SLIP_TYPE__SLIP_NONE), OK);
+	assert_int_equal(lane_size(w, "nke", LANE_ROUTINE, NULL), 1); /* it is not lost */
+	assert_int_equal(place_of(w, &back_one, &at), OK);
+	assert_true(at.again);
+	close_spool(w);
+	open_spool(w);
+	assert_int_equal(place_of(w, &back_one, &at), OK);
+	assert_true(at.again && at.ticket <= spool_old_tickets(w->spool));
+}
+
+static void
+test_what_was_moved_may_have_left(void **state)
+{
+	struct world *w = *state;
+	struct spool_place at;
+	struct taking x = { .lane = "nso", .class = LANE_ROUTINE };
+
+	assert_int_equal(accept_to(w, &back_one, "nso", CITEX__SLIP_TYPE__SLIP_NONE), OK);
+	assert_int_equal(place_of(w, &back_one, &at), OK);
+	x.ticket = at.ticket;
+	assert_int_equal(run(w, move_job, &x), OK);
+	assert_int_equal(place_of(w, &back_one, &at), OK);
+	assert_true(at.again);
+	assert_string_equal(at.lane, "nke");
+}
+
 /* --- the world --- */
 
 static enum err
@@ -1026,6 +1145,16 @@ fault_taken(struct world *w)
 }
 
 static enum err
+fault_take_back(struct world *w)
+{
+	struct spool_place at;
+	struct retreat x = { &at, 1 };
+	enum err e = place_of(w, &(struct parcel){ .id = 1 }, &at);
+
+	return e == OK ? run(w, take_back_job, &x) : e;
+}
+
+static enum err
 fault_sweep(struct world *w)
 {
 	bool more = false;
@@ -1050,7 +1179,7 @@ static void
 test_a_step_that_fails_leaves_nothing_half_done(void **state)
 {
 	static enum err (*const steps[])(struct world *) = { fault_accept, fault_partial,
-		fault_chunk, fault_taken, fault_taken, fault_sweep };
+		fault_chunk, fault_take_back, fault_taken, fault_sweep };
 	struct world *w = *state;
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
@@ -1126,6 +1255,10 @@ main(void)
 		ON_BOTH(test_memory_lasts_48_hours_beyond_the_end),
 		ON_BOTH(test_slips_nobody_takes_are_dropped_at_last),
 		ON_BOTH(test_mail_moves_to_another_lane_with_its_parts),
+		ON_BOTH(test_what_is_taken_back_leaves_with_its_chunks_and_no_slip),
+		ON_BOTH(test_all_are_taken_back_or_none),
+		ON_BOTH(test_what_came_again_is_known_to_have),
+		ON_BOTH(test_what_was_moved_may_have_left),
 		ON_BOTH(test_directory_split_and_peers_are_kept),
 		ON_BOTH(test_heads_are_read_so_many_at_once),
 		cmocka_unit_test_setup_teardown(
