@@ -599,7 +599,8 @@ ask_submit(struct program *p, const char *id, const char *words)
 	return ask_submit_kind(p, id, "note", &note.base, NULL);
 }
 
-/* The clock of the fixtures stands at 2025-12-17. */
+/* The clock of the fixtures stands at 2025-12-17: UNTIL_MAX_MS from there ends within 2026-12-18,
+ * before that day does. */
 static void
 test_a_date_that_cannot_be_meant_is_refused(void **state)
 {
