@@ -62,6 +62,18 @@ short_id(const char *id, char *out)
 	out[len] = '\0';
 }
 
+void
+short_id_beside(const char *id, const char *before, const char *after, char *out)
+{
+	char other[2][ID_TEXT_BYTES];
+	short_id(before, other[0]);
+	short_id(after, other[1]);
+	short_id(id, out);
+	if (strlen(id) < ID_TEXT_BYTES &&
+	    (strcmp(out, other[0]) == 0 || strcmp(out, other[1]) == 0))
+		memcpy(out, id, strlen(id) + 1);
+}
+
 static enum err
 read_all(int fd, const char *file, size_t max_bytes, struct buffer *out, struct failure *why)
 {

@@ -102,25 +102,6 @@ paint_of(const Citex__MessageRow *row)
 	return row->new_ || row->urgent ? PAINT_BOLD : PAINT_NONE;
 }
 
-/* Neighbours of one millisecond are told apart by their whole ids. */
-static void
-id_of(const Citex__MessageRow *row, const Citex__MessageRow *before, const Citex__MessageRow *after,
-    char out[ID_TEXT_BYTES])
-{
-	char other[ID_TEXT_BYTES];
-	short_id(row->id, out);
-	for (int i = 0; i < 2; i++) {
-		const Citex__MessageRow *beside = i == 0 ? before : after;
-		if (beside == NULL)
-			continue;
-		short_id(beside->id, other);
-		if (strcmp(out, other) == 0 && strlen(row->id) < ID_TEXT_BYTES) {
-			memcpy(out, row->id, strlen(row->id) + 1);
-			return;
-		}
-	}
-}
-
 static void
 add_row(struct table *t, const Citex__MessageRow *row, const char *id, bool sent)
 {
@@ -151,7 +132,7 @@ print_table(struct call *c, const struct pages *p, bool sent, const char *empty)
 {
 	const struct table_column columns[] = { { "", COLUMN_PLAIN }, { "ID", COLUMN_PLAIN },
 		{ N_("TIME (UTC)"), COLUMN_PLAIN }, { N_("KIND"), COLUMN_PLAIN },
-		{ sent ? N_("TO") : N_("FROM"), COLUMN_PLAIN }, { N_("SUBJECT"), COLUMN_CUT },
+		{ sent ? N_("TO") : N_("FROM"), COLUMN_PLAIN }, { N_("SUBJECT"), COLUMN_WRAP },
 		{ N_("STATE"), COLUMN_PLAIN }, { N_("DUE (UTC)"), COLUMN_PLAIN },
 		{ "", COLUMN_PLAIN } };
 	struct table *t = table_new(&c->out, columns, sizeof(columns) / sizeof(*columns));
@@ -159,8 +140,8 @@ print_table(struct call *c, const struct pages *p, bool sent, const char *empty)
 		const Citex__Listing *l = p->answers[i]->listing;
 		for (size_t j = 0; j < l->n_messages; j++) {
 			char id[ID_TEXT_BYTES];
-			id_of(l->messages[j], j > 0 ? l->messages[j - 1] : NULL,
-			    j + 1 < l->n_messages ? l->messages[j + 1] : NULL, id);
+			short_id_beside(l->messages[j]->id, j > 0 ? l->messages[j - 1]->id : "",
+			    j + 1 < l->n_messages ? l->messages[j + 1]->id : "", id);
 			add_row(t, l->messages[j], id, sent);
 		}
 	}
@@ -264,11 +245,23 @@ cmd_quarantine(struct call *c)
 	    _("citex quarantine knows: list, show ID, retry ID, drop ID; not `%s'"), action);
 }
 
+/* Shortened, unless another message of the list would be so too: rows are in the order of dates. */
 static void
-add_due(struct table *t, const Citex__DueRow *row)
+id_of_due(const Citex__DueList *l, size_t at, char *out)
 {
-	char id[ID_TEXT_BYTES], due[32];
-	short_id(row->id, id);
+	short_id(l->due[at]->id, out);
+	for (size_t i = 0; i < l->n_due; i++) {
+		if (strcmp(l->due[i]->id, l->due[at]->id) != 0)
+			short_id_beside(l->due[at]->id, l->due[i]->id, "", out);
+		if (strlen(out) == ID_TEXT_BYTES - 1)
+			return;
+	}
+}
+
+static void
+add_due(struct table *t, const Citex__DueRow *row, const char *id)
+{
+	char due[32];
 	pretty_time(row->due, due);
 	const char *const cells[] = { due, row->overdue ? _("OVERDUE") : "", row->who,
 		said_word(row->owes), row->to, row->subject, id, row->paragraph };
@@ -280,8 +273,8 @@ cmd_due(struct call *c)
 {
 	static const struct table_column columns[] = { { N_("DUE (UTC)"), COLUMN_PLAIN },
 		{ "", COLUMN_PLAIN }, { N_("WHO"), COLUMN_PLAIN }, { N_("OWES"), COLUMN_PLAIN },
-		{ N_("TO"), COLUMN_PLAIN }, { N_("SUBJECT"), COLUMN_CUT }, { "ID", COLUMN_PLAIN },
-		{ N_("PARAGRAPH"), COLUMN_PLAIN } };
+		{ N_("TO"), COLUMN_PLAIN }, { N_("SUBJECT"), COLUMN_WRAP }, { "ID", COLUMN_PLAIN },
+		{ N_("PARAGRAPH"), COLUMN_WRAP } };
 	CLEANUP(client_drop) struct client *client = NULL;
 	CLEANUP(proto_wipe_drop) Citex__Answer *answer = NULL;
 	Citex__List request = CITEX__LIST__INIT;
@@ -297,8 +290,11 @@ cmd_due(struct call *c)
 	if (answer == NULL)
 		return e;
 	t = table_new(&c->out, columns, sizeof(columns) / sizeof(*columns));
-	for (size_t i = 0; i < answer->due->n_due; i++)
-		add_due(t, answer->due->due[i]);
+	for (size_t i = 0; i < answer->due->n_due; i++) {
+		char id[ID_TEXT_BYTES];
+		id_of_due(answer->due, i, id);
+		add_due(t, answer->due->due[i], id);
+	}
 	table_print(t, _("Nobody owes anything."));
 	return e;
 }

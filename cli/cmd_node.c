@@ -15,7 +15,7 @@ show_queue(struct call *c, struct client *client, Citex__Request *r)
 		{ N_("FROM"), COLUMN_PLAIN }, { N_("TO"), COLUMN_PLAIN },
 		{ N_("NODE"), COLUMN_PLAIN }, { N_("CREATED (UTC)"), COLUMN_PLAIN },
 		{ N_("SIZE"), COLUMN_RIGHT }, { N_("TRIES"), COLUMN_RIGHT },
-		{ N_("NEXT TRY"), COLUMN_PLAIN }, { N_("REASON"), COLUMN_CUT } };
+		{ N_("NEXT TRY"), COLUMN_PLAIN }, { N_("REASON"), COLUMN_WRAP } };
 	CLEANUP(proto_wipe_drop) Citex__Answer *answer = NULL;
 	struct table *t;
 	enum err e = call_show(c, client, r, CITEX__ANSWER__WHAT_QUEUE, &answer);
@@ -47,7 +47,7 @@ show_peers(struct call *c, struct client *client, Citex__Request *r)
 		{ N_("STATE"), COLUMN_PLAIN }, { N_("SINCE (UTC)"), COLUMN_PLAIN },
 		{ N_("ADDRESS"), COLUMN_PLAIN }, { N_("QUEUED"), COLUMN_RIGHT },
 		{ N_("SENT"), COLUMN_RIGHT }, { N_("RECEIVED"), COLUMN_RIGHT },
-		{ N_("NEXT TRY"), COLUMN_PLAIN }, { N_("REASON"), COLUMN_CUT } };
+		{ N_("NEXT TRY"), COLUMN_PLAIN }, { N_("REASON"), COLUMN_WRAP } };
 	CLEANUP(proto_wipe_drop) Citex__Answer *answer = NULL;
 	struct table *t;
 	enum err e = call_show(c, client, r, CITEX__ANSWER__WHAT_PEERS, &answer);

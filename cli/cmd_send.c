@@ -460,9 +460,7 @@ void
 send_print(struct call *c, const Citex__Submitted *s, const struct kind *k)
 {
 	CLEANUP(buffer_release) struct buffer to = { 0 };
-	char id[ID_TEXT_BYTES];
 	pretty_list(s->to, s->n_to, &to);
-	short_id(s->id, id);
 	for (size_t i = 0; i < s->n_warnings; i++)
 		output_note(&c->out, _("Note: %s"), s->warnings[i]);
 	if (s->known)
@@ -474,7 +472,7 @@ send_print(struct call *c, const Citex__Submitted *s, const struct kind *k)
 		output_say(&c->out, _("On its way to %s."), buffer_text(&to));
 	output_say(&c->out, "id %s", s->id);
 	print_due(c, k, s->due);
-	output_say(&c->out, _("To see how far it is: citex track %s"), id);
+	output_say(&c->out, _("To see how far it is: citex track %s"), s->id);
 }
 
 static enum err

@@ -206,7 +206,7 @@ print_addressees(struct output *o, Citex__Addressee **addressees, size_t count)
 		{ N_("STATE"), COLUMN_PLAIN }, { N_("SINCE (UTC)"), COLUMN_PLAIN },
 		{ N_("DUE (UTC)"), COLUMN_PLAIN }, { "", COLUMN_PLAIN },
 		{ N_("LAST TRY"), COLUMN_PLAIN }, { N_("NEXT TRY"), COLUMN_PLAIN },
-		{ N_("SENT"), COLUMN_RIGHT }, { N_("REASON"), COLUMN_CUT } };
+		{ N_("SENT"), COLUMN_RIGHT }, { N_("REASON"), COLUMN_WRAP } };
 	struct table *t = table_new(o, columns, sizeof(columns) / sizeof(*columns));
 	for (size_t i = 0; i < count; i++)
 		add_addressee(t, addressees[i]);
@@ -281,13 +281,14 @@ print_messages(struct output *o, const Citex__ExchangeView *x)
 {
 	static const struct table_column columns[] = { { "", COLUMN_PLAIN }, { "ID", COLUMN_PLAIN },
 		{ N_("TIME (UTC)"), COLUMN_PLAIN }, { N_("KIND"), COLUMN_PLAIN },
-		{ N_("FROM"), COLUMN_PLAIN }, { N_("SUBJECT"), COLUMN_CUT },
+		{ N_("FROM"), COLUMN_PLAIN }, { N_("SUBJECT"), COLUMN_WRAP },
 		{ N_("STATE"), COLUMN_PLAIN } };
 	struct table *t = table_new(o, columns, 7);
 	for (size_t i = 0; i < x->n_messages; i++) {
 		const Citex__MessageRow *row = x->messages[i];
 		char id[ID_TEXT_BYTES], when[32];
-		short_id(row->id, id);
+		short_id_beside(row->id, i > 0 ? x->messages[i - 1]->id : "",
+		    i + 1 < x->n_messages ? x->messages[i + 1]->id : "", id);
 		pretty_time(row->time, when);
 		const char *const cells[] = { row->new_ ? "*" : "", id, when, said_word(row->kind),
 			row->from, row->subject, said_word(row->state) };

@@ -167,9 +167,9 @@ enum err
 cmd_directory(struct call *c)
 {
 	static const struct table_column columns[] = { { N_("AUTHORITY"), COLUMN_PLAIN },
-		{ N_("NAME"), COLUMN_CUT }, { N_("ROLES"), COLUMN_PLAIN },
+		{ N_("NAME"), COLUMN_WRAP }, { N_("ROLES"), COLUMN_PLAIN },
 		{ N_("NODE"), COLUMN_PLAIN }, { N_("LANGUAGES"), COLUMN_PLAIN },
-		{ N_("FOCAL POINTS"), COLUMN_CUT } };
+		{ N_("FOCAL POINTS"), COLUMN_WRAP } };
 	CLEANUP(client_drop) struct client *client = NULL;
 	Citex__Directory directory = CITEX__DIRECTORY__INIT;
 	Citex__Request r = CITEX__REQUEST__INIT;

@@ -50,6 +50,8 @@ const ProtobufCMessage *answer_payload(const Citex__Answer *a);
 /* "0193f3c2-1a2b": enough of an id to tell messages of different milliseconds apart. OUT has
  * ID_TEXT_BYTES. */
 void short_id(const char *id, char *out);
+/* The same, but the whole id when that of a row BEFORE or AFTER would be shortened to the same. */
+void short_id_beside(const char *id, const char *before, const char *after, char *out);
 
 /* Append FILE (`-': standard input) to OUT; at most MAX bytes. */
 enum err read_file(const char *file, size_t max_bytes, struct buffer *out, struct failure *why)

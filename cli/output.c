@@ -316,8 +316,8 @@ add_columns(const struct table *t, struct libscols_table *s)
 {
 	for (size_t i = 0; i < t->column_count; i++) {
 		int flags = t->columns[i].how == COLUMN_RIGHT ? SCOLS_FL_RIGHT : 0;
-		if (t->columns[i].how == COLUMN_CUT && t->to->terminal)
-			flags = SCOLS_FL_TRUNC;
+		if (t->columns[i].how == COLUMN_WRAP && t->to->terminal)
+			flags = SCOLS_FL_WRAP;
 		if (t->used[i])
 			scols_table_new_column(s, _(t->columns[i].name), 0, flags);
 	}

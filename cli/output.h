@@ -57,7 +57,11 @@ void output_progress(
 enum paint { PAINT_NONE, PAINT_BOLD, PAINT_RED, PAINT_GREEN, PAINT_DIM };
 struct table_column {
 	const char *name;
-	enum { COLUMN_PLAIN, COLUMN_RIGHT, COLUMN_CUT } how; /* CUT: shortened on a terminal */
+	enum {
+		COLUMN_PLAIN,
+		COLUMN_RIGHT,
+		COLUMN_WRAP
+	} how; /* WRAP: in several lines on a narrow terminal */
 };
 struct table;
 /* COLUMNS stays the caller's until table_print(), COUNT of them. A column that is empty in all rows

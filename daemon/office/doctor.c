@@ -293,8 +293,9 @@ judge(struct examination *x, const char *node, const Citex__ProbeResult *r)
 		    r->words[0] != '\0' ? ": " : "", r->words);
 		return;
 	}
-	add(x, what, true, "", "%llu.%llu ms", (unsigned long long)(r->round_trip_us / 1000),
-	    (unsigned long long)(r->round_trip_us % 1000 / 100));
+	add(x, what, true, "", "%llu.%llu ms%s%s", (unsigned long long)(r->round_trip_us / 1000),
+	    (unsigned long long)(r->round_trip_us % 1000 / 100), r->words[0] != '\0' ? ", " : "",
+	    r->words);
 	if (r->time == 0)
 		return;
 	x->offsets_ms = xgrow(x->offsets_ms, x->offset_count + 1, sizeof(*x->offsets_ms));

@@ -287,6 +287,8 @@ def test_the_relay_keeps_the_mail_of_one_who_is_away(lab):
     alert = lab.json("secretariat", "alert", "--all", "--text", "to everybody")["id"]
     query = ask(lab, "to so", to="so.ma")
     wait_until("the relay has it", 30, lambda: state(lab, "gb.ma", query, "so.ma") == "relayed")
+    way = [c for c in lab.json("gb.ma", "doctor")["checks"] if c["what"] == "way to so"]
+    check(way and "as far as secretariat" in way[0]["reason"], f"doctor does not say that so is there: {way}")
     lab.start("so")
     arrives(lab, query, "so.ma")
     arrives(lab, alert, "so.ma", "secretariat")

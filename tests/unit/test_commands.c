@@ -273,6 +273,36 @@ test_inbox_is_a_table_and_one_json_value_of_all_pages(void **state)
 }
 
 static void
+answer_due(int fd, const Citex__Request *r)
+{
+	Citex__DueRow one = CITEX__DUE_ROW__INIT, two = CITEX__DUE_ROW__INIT,
+		      three = CITEX__DUE_ROW__INIT, *rows[] = { &one, &three, &two };
+	Citex__DueList due = CITEX__DUE_LIST__INIT;
+	Citex__Answer a = CITEX__ANSWER__INIT;
+	one.id = text(ID_ONE);
+	two.id = text("0193f3c2-1a2b-7000-8000-000000000002");
+	three.id = text("0193f3c2-1a2c-7000-8000-000000000003");
+	due.due = rows;
+	due.n_due = 3;
+	a.what_case = CITEX__ANSWER__WHAT_DUE;
+	a.due = &due;
+	send_answer(fd, r, &a);
+}
+
+/* A table gives no id that fits two of its messages. */
+static void
+test_ids_of_one_millisecond_are_whole(void **state)
+{
+	struct result r = RUN(cmd_due, NULL, answer_due, NULL);
+	(void)state;
+	assert_non_null(strstr(r.text, ID_ONE));
+	assert_non_null(strstr(r.text, "0193f3c2-1a2b-7000-8000-000000000002"));
+	assert_non_null(strstr(r.text, "0193f3c2-1a2c"));
+	assert_null(strstr(r.text, "0193f3c2-1a2c-"));
+	result_free(&r);
+}
+
+static void
 test_listing_is_asked_for_in_pages(void **state)
 {
 	static const struct {
@@ -912,6 +942,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_inbox_is_a_table_and_one_json_value_of_all_pages),
+		cmocka_unit_test(test_ids_of_one_millisecond_are_whole),
 		cmocka_unit_test(test_listing_is_asked_for_in_pages),
 		cmocka_unit_test(test_show_draws_the_frame_and_marks_the_text),
 		cmocka_unit_test(test_ask_puts_attachments_in_pieces_and_prints_the_id),

@@ -210,11 +210,31 @@ static void
 print_cells(struct output *o, void *arg)
 {
 	static const struct table_column columns[] = { { "ID", COLUMN_PLAIN },
-		{ "SUBJECT", COLUMN_CUT } };
+		{ "SUBJECT", COLUMN_WRAP } };
 	struct table *t = table_new(o, columns, 2);
 	const char *const cells[] = { "0193", arg };
 	table_row(t, PAINT_RED, cells);
 	table_print(t, "none");
+}
+
+/* Permit numbers of one Party and year begin alike: none is cut. */
+static void
+test_table_on_a_narrow_terminal_loses_nothing(void **state)
+{
+	static const char subject[] = "KE 2026/0417 Panthera pardus, a skin and two skulls of it";
+	char *text = printed(40, print_cells, (void *)(uintptr_t)subject);
+	const char *wanted = subject;
+	(void)state;
+	for (const char *at = strstr(text, "KE"); *at != '\0'; at++) {
+		if (*at == *wanted && *at != ' ')
+			wanted++;
+		while (*wanted == ' ')
+			wanted++;
+	}
+	assert_string_equal(wanted, "");
+	for (const char *line = text; *line != '\0'; line += strcspn(line, "\n") + 1)
+		assert_in_range(strcspn(line, "\n"), 0, 40);
+	free(text);
 }
 
 static void
@@ -321,6 +341,7 @@ main(void)
 		cmocka_unit_test(test_forged_header_stays_behind_the_mark),
 		cmocka_unit_test(test_long_or_broken_field_stands_behind_the_mark),
 		cmocka_unit_test(test_json_is_ascii_without_controls),
+		cmocka_unit_test(test_table_on_a_narrow_terminal_loses_nothing),
 		cmocka_unit_test(test_table_cell_cannot_break_out_of_its_row),
 		cmocka_unit_test(test_colour_needs_a_terminal_and_no_no_color),
 		cmocka_unit_test(test_failed_write_fails_the_command),
