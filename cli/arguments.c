@@ -74,7 +74,9 @@ explain(int what, char **argv, struct failure *f)
 	if (optopt != 0 && strncmp(typed, "--", 2) != 0)
 		return failure_set(f, ERR_USAGE, _("there is no option -%c here"), optopt);
 	return failure_set(f, ERR_USAGE,
-	    _("the option %s is not known here, takes no value, or is short for more than one"),
+	    _("the option %s is not known here, takes no value, or is short for more than one; "
+	      "--help "
+	      "lists all"),
 	    typed);
 }
 

@@ -19,6 +19,8 @@
 #define JSON_MAX_BYTES (256 * KIB)
 #define PUTS_IN_FLIGHT 8 /* pieces under way: the office commits many at once */
 #define HANDLE_BYTES 16
+#define EDITS_MAX 16 /* a program may never get it right */
+#define WRONG_MARK "# !! "
 
 const struct option_row send_options[] = { { "to", 0, "AUTHORITY", N_("send it to this authority"),
 					       true },
@@ -98,6 +100,54 @@ take_over(struct call *c, struct client **client, const char *about)
 	return form_take_over(c->form, kind, bytes_of_pb(item->body), &c->why);
 }
 
+/* What was wrong stands above what the officer wrote. */
+static void
+put_above(struct buffer *text, const char *words)
+{
+	CLEANUP(buffer_wipe) struct buffer rest = { 0 };
+	buffer_add(&rest, buffer_bytes(text));
+	buffer_clear(text);
+	buffer_printf(text, WRONG_MARK "%s\n", words);
+	buffer_add(text, buffer_bytes(&rest));
+}
+
+static void
+take_off_above(struct buffer *text)
+{
+	const uint8_t *end = memchr(text->at, '\n', text->len);
+	if (strncmp(buffer_text(text), WRONG_MARK, strlen(WRONG_MARK)) == 0 && end != NULL)
+		buffer_cut_front(text, (size_t)(end - text->at) + 1);
+}
+
+/* In the editor until the form is right, or left as it was: a wrong date must not cost the text. */
+static enum err
+edit(struct call *c)
+{
+	CLEANUP(buffer_wipe) struct buffer text = { 0 };
+	form_write(c->form, &text);
+	for (unsigned i = 1;; i++) {
+		CLEANUP(buffer_wipe) struct buffer body = { 0 };
+		CLEANUP(buffer_wipe) struct buffer before = { 0 };
+		enum err e;
+		buffer_add(&before, buffer_bytes(&text));
+		e = editor_run(&text, &c->why);
+		if (e != OK)
+			return e;
+		bool same = bytes_equal(buffer_bytes(&before), buffer_bytes(&text));
+		take_off_above(&text);
+		e = form_read(c->form, buffer_bytes(&text), &c->why);
+		if (e == OK && form_is_empty(c->form))
+			return failure_set(
+			    &c->why, ERR_VALUE, _("the form is empty; nothing was sent"));
+		if (e == OK)
+			e = form_body(c->form, &body, &c->why);
+		if (e == OK || same || i == EDITS_MAX)
+			return e;
+		put_above(&text, buffer_text(&c->why.words));
+		failure_release(&c->why);
+	}
+}
+
 /* The fields: from --from, then the message it is about, then options, then the editor. */
 static enum err
 fill_form(struct call *c, struct client **client)
@@ -116,14 +166,7 @@ fill_form(struct call *c, struct client **client)
 		e = form_take_arguments(c->form, &c->given, &c->why);
 	if (e != OK || !arguments_has(&c->given, "edit"))
 		return e;
-	buffer_clear(&text);
-	form_write(c->form, &text);
-	e = editor_run(&text, &c->why);
-	if (e == OK)
-		e = form_read(c->form, buffer_bytes(&text), &c->why);
-	if (e == OK && form_is_empty(c->form))
-		e = failure_set(&c->why, ERR_VALUE, _("the form is empty; nothing was sent"));
-	return e;
+	return edit(c);
 }
 
 /* Attachments. */

@@ -21,6 +21,7 @@ static const struct sentence sentences[] = {
 	/* The checks of forms. */
 	{ N_("is longer than %zu characters"), false },
 	{ N_("is longer than %lu bytes"), false },
+	{ N_("this is longer than %lu bytes: shorten it, or attach what is long"), false },
 	{ N_("is not of the form of a %s"), false },
 	{ N_("`%.60s' is not in the list %s"), false },
 	{ N_("`%.20s' is no grade of the scheme %.20s"), false },

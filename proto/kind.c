@@ -250,7 +250,9 @@ kind_decode(
 	*out = NULL;
 	*problem = (struct kind_problem){ "", "" };
 	if (body.len > CONTENT_MAX_BYTES) {
-		(void)!problem_set(problem, "", "is longer than %lu bytes", CONTENT_MAX_BYTES);
+		(void)!problem_set(problem, "",
+		    "this is longer than %lu bytes: shorten it, or attach what is long",
+		    CONTENT_MAX_BYTES);
 		return ERR_TOO_LARGE;
 	}
 	e = proto_unpack(k->body, body, &m);

@@ -20,6 +20,7 @@
 #include "cli/command.h"
 #include "proto/ids.h"
 #include "proto/kinds/fraud.pb-c.h"
+#include "proto/kinds/interim.pb-c.h"
 #include "proto/kinds/query.pb-c.h"
 
 /* An office of our own: a thread that answers each connection's requests by OFFICE_ANSWERS, and
@@ -535,6 +536,49 @@ test_a_name_that_is_no_utf8_and_a_pipe_are_not_attached(void **state)
 	}
 }
 
+/* A wrong date does not cost the officer the text. */
+static void
+test_a_form_that_is_wrong_is_edited_again(void **state)
+{
+	static const char *const editors[] = {
+		/* at first wrong, with a text; then the mark and the text are there */
+		"sh -c 'if grep -q \"^# !! .*until\" \"$0\"; then grep -q \"^text: a long one\" "
+		"\"$0\" && "
+		"sed -i \"s/^until:.*/until: 2026-12-20/\" \"$0\"; else sed -i "
+		"\"s/^until:.*/until: "
+		"soon/; s/^text:.*/text: a long one/\" \"$0\"; fi'",
+		/* left as it was: given up */
+		"sh -c 'grep -q \"^# !!\" \"$0\" || sed -i \"s/^until:.*/until: soon/\" \"$0\"'",
+		/* never right */
+		"sh -c 'date +%N >>\"$0\"'",
+	};
+	char shm[] = "/dev/shm/citex-test-XXXXXX";
+	(void)state;
+	if (mkdtemp(shm) == NULL)
+		skip();
+	setenv("XDG_RUNTIME_DIR", shm, 1);
+	for (size_t i = 0; i < 3; i++) {
+		setenv("VISUAL", editors[i], 1);
+		struct result r = SEND("interim", answer_submitted, "0193", "--edit");
+		if (r.err == ERR_DENIED) /* no tmpfs at /dev/shm here */
+			skip();
+		assert_int_equal(r.err, i == 0 ? OK : ERR_VALUE);
+		assert_int_equal(asked_count, i == 0 ? 1 : 0);
+		if (i == 0) {
+			Citex__Interim *interim = NULL;
+			assert_int_equal(
+			    proto_unpack(&citex__interim__descriptor,
+				bytes_of_pb(asked[0]->submit->body), (ProtobufCMessage **)&interim),
+			    OK);
+			assert_string_equal(interim->text, "a long one");
+			proto_wipe(&interim->base);
+		}
+		result_free(&r);
+	}
+	assert_int_equal(rmdir(shm), 0);
+	unsetenv("VISUAL");
+}
+
 static void
 test_empty_attachment_is_one_piece(void **state)
 {
@@ -949,6 +993,7 @@ main(void)
 		cmocka_unit_test(test_a_report_repeats_the_boxes_of_what_it_is_about),
 		cmocka_unit_test(test_a_report_repeats_nothing_that_is_held_close),
 		cmocka_unit_test(test_a_name_that_is_no_utf8_and_a_pipe_are_not_attached),
+		cmocka_unit_test(test_a_form_that_is_wrong_is_edited_again),
 		cmocka_unit_test(test_empty_attachment_is_one_piece),
 		cmocka_unit_test(test_a_message_has_sixteen_attachments_and_no_more),
 		cmocka_unit_test(test_sending_is_refused_before_anybody_is_asked),
