@@ -97,6 +97,7 @@ class Lab:
                 self.data = json.load(f)
             self.build = self.data["build"]
         self.passphrase = self.path("passphrase")
+        self.on_pki = lambda arguments, done: None  # who shows what is done to the keys
 
     # --- small things ---
 
@@ -125,7 +126,9 @@ class Lab:
         return done
 
     def pki(self, *arguments, **more):
-        return self.run(self.program("citex-pki"), *arguments, **more)
+        done = self.run(self.program("citex-pki"), *arguments, **more)
+        self.on_pki(arguments, done)
+        return done
 
     def citex(self, authority, *arguments, **more):
         """Run an officer's command; returns subprocess.CompletedProcess."""
