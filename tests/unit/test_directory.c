@@ -194,6 +194,48 @@ test_directory_second_head_with_the_same_number_is_a_split_view(void **state)
 	proto_free(&head->base);
 }
 
+/* Head 2 of contents with a name of LEN letters; how long the contents are, and whether the head is
+ * taken. */
+static size_t
+contents_with_name_of(struct fixture *f, size_t len, enum err *taken)
+{
+	CLEANUP(buffer_release) struct buffer contents = { 0 };
+	const uint8_t *past = directory_head_digest(fixture_directory(f));
+	Citex__SignedHead *head = NULL;
+	const Citex__SignedHead *newest;
+	Citex__DirectoryHeads heads;
+	char *name = xalloc(len + 1);
+
+	memset(name, 'n', len);
+	fixture_make(f, 2, past, change_name, name, &head, &contents);
+	heads = one(&head);
+	*taken = directory_check_heads(fixture_directory(f), &heads, &newest);
+	proto_free(&head->base);
+	free(name);
+	return contents.len;
+}
+
+/* The same for contents of just SIZE. Signatures vary by some bytes: until they fit. */
+static enum err
+head_of_contents_of(struct fixture *f, size_t size)
+{
+	size_t len = DIRECTORY_MAX_BYTES - 64 * KIB, got;
+	enum err taken;
+
+	do {
+		got = contents_with_name_of(f, len, &taken);
+		len += size - got;
+	} while (got != size);
+	return taken;
+}
+
+static void
+test_directory_contents_are_bounded(void **state)
+{
+	assert_int_equal(head_of_contents_of(*state, DIRECTORY_MAX_BYTES), OK);
+	assert_int_equal(head_of_contents_of(*state, DIRECTORY_MAX_BYTES + 1), ERR_TOO_LARGE);
+}
+
 static void
 test_directory_lower_number_is_not_taken(void **state)
 {
@@ -743,6 +785,8 @@ main(void)
 		    fixture_tear_down),
 		cmocka_unit_test_setup_teardown(
 		    test_directory_lower_number_is_not_taken, fixture_set_up, fixture_tear_down),
+		cmocka_unit_test_setup_teardown(
+		    test_directory_contents_are_bounded, fixture_set_up, fixture_tear_down),
 		cmocka_unit_test_setup_teardown(test_directory_heads_by_a_stranger_are_refused,
 		    fixture_set_up, fixture_tear_down),
 		cmocka_unit_test_setup_teardown(test_directory_with_a_fault_is_refused_whole,

@@ -543,6 +543,32 @@ test_link_tells_when_it_has_drained(void **state)
 	owner_end(&o, fd);
 }
 
+/* A quarter of it is much; a byte less is not, and nobody waits for it to leave. */
+static void
+test_link_that_held_little_tells_of_no_draining(void **state)
+{
+	for (unsigned much = 0; much < 2; much++) {
+		struct owner o = { 0 };
+		int fd = open_pair(&o);
+		static uint8_t back[65536];
+		struct buffer big = { 0 };
+
+		(void)state;
+		pump();
+		memset(buffer_extend(&big, SEND_HIGH_BYTES / 4 - 1 + much), 0,
+		    SEND_HIGH_BYTES / 4 - 1 + much);
+		link_send(o.l, buffer_bytes(&big));
+		pump();
+		while (link_queued_bytes(o.l) > 0) {
+			assert_true(recv(fd, back, sizeof(back), 0) > 0);
+			pump();
+		}
+		assert_int_equal(o.drained, much);
+		buffer_release(&big);
+		owner_end(&o, fd);
+	}
+}
+
 static void
 test_link_dial_failures_arrive_later(void **state)
 {
@@ -1014,6 +1040,7 @@ main(void)
 		cmocka_unit_test(test_link_closing_sends_what_is_queued),
 		cmocka_unit_test(test_link_closing_waits_a_second_for_a_peer_that_does_not_read),
 		cmocka_unit_test(test_link_tells_when_it_has_drained),
+		cmocka_unit_test(test_link_that_held_little_tells_of_no_draining),
 		cmocka_unit_test(test_link_dial_failures_arrive_later),
 		cmocka_unit_test(test_link_dial_may_be_closed_before_it_failed),
 		cmocka_unit_test(test_listener_accepts_and_links_talk),

@@ -685,6 +685,31 @@ test_open_padding_is_zeros_to_a_power_of_two(void **state)
 	}
 }
 
+/* Half of what content_padding() gives is a power of two, and too small. */
+static void
+test_open_content_is_padded_to_its_smallest_size(void **state)
+{
+	struct fixture *f = *state;
+
+	for (size_t whole = CONTENT_PAD_MIN_BYTES / 2; whole <= CONTENT_PAD_MIN_BYTES; whole *= 2) {
+		struct mail_plan p = { 0 };
+		CLEANUP(proto_drop) Citex__Content *c = mail_content(&p);
+		CLEANUP(buffer_release) struct buffer encoded = { 0 }, signed_data = { 0 };
+		size_t size = protobuf_c_message_get_packed_size(&c->base), padding;
+		assert_true(size + 132 < whole);
+		padding = whole - size - 4; /* tag and length, two bytes each */
+		c->padding = (ProtobufCBinaryData){ padding, xalloc(padding) };
+		proto_pack(&c->base, &encoded);
+		assert_int_equal(encoded.len, whole);
+		assert_int_equal(cms_sign(fixture_key(f, "gb.ma", USE_SIGNING),
+				     buffer_bytes(&encoded), MAIL_CREATED_MS, &signed_data),
+		    OK);
+		p.signed_data = buffer_bytes(&signed_data);
+		assert_int_equal(
+		    open_plan(f, &p), whole == CONTENT_PAD_MIN_BYTES ? OK : ERR_MALFORMED);
+	}
+}
+
 static void
 test_open_content_that_is_no_message_is_malformed(void **state)
 {
@@ -956,6 +981,7 @@ main(void)
 		cmocka_unit_test(test_open_content_fields_have_their_bounds),
 		cmocka_unit_test(test_open_another_version_is_named_so),
 		cmocka_unit_test(test_open_padding_is_zeros_to_a_power_of_two),
+		cmocka_unit_test(test_open_content_is_padded_to_its_smallest_size),
 		cmocka_unit_test(test_open_content_that_is_no_message_is_malformed),
 		cmocka_unit_test(test_open_mail_that_waited_while_its_key_was_retired),
 		cmocka_unit_test(test_open_mail_of_a_revoked_key_is_refused),

@@ -494,6 +494,23 @@ test_session_missing_hello_times_out(void **state)
 }
 
 static void
+test_session_says_it_lives_when_it_said_nothing(void **state)
+{
+	struct bytes frame;
+	struct pair p;
+
+	(void)state;
+	pair_init(&p);
+	p.now.mono_ms = 1000 + KEEPALIVE_MS - 1;
+	tick(&p, &p.a);
+	assert_int_equal(frame_next(&p.b.in, &frame), ERR_NOT_FOUND);
+	p.now.mono_ms++;
+	tick(&p, &p.a);
+	assert_int_equal(frame_next(&p.b.in, &frame), OK);
+	pair_release(&p);
+}
+
+static void
 test_session_keep_alive_keeps_it_alive(void **state)
 {
 	struct pair p;
@@ -803,6 +820,7 @@ main(void)
 		cmocka_unit_test(test_session_silent_peer_times_out),
 		cmocka_unit_test(test_session_missing_hello_times_out),
 		cmocka_unit_test(test_session_keep_alive_keeps_it_alive),
+		cmocka_unit_test(test_session_says_it_lives_when_it_said_nothing),
 		cmocka_unit_test(test_session_unanswered_offer_times_out_unless_chunks_move),
 		cmocka_unit_test(test_session_chunks_are_bounded_and_matched),
 		cmocka_unit_test(test_session_lost_chunk_is_told),
