@@ -18,7 +18,7 @@ judge() { # WORDS COMMAND...
 }
 names_command() { grep -qE "^\.It Cm $1( |\$)" "$manual"; }
 names_option() { grep -qE "^\.It (.* )?Fl -$1( |\$)" "$manual"; }
-is_command() { printf '%s\n' "$commands" | grep -qx -- "$1"; }
+is_command() { grep -qx -- "$1" <<<"$commands"; } # no pipe: grep leaves at the first line, and printf would die of it
 
 commands=$("$citex" --help | sed -nE 's/^  ([a-z-]+) +.*/\1/p')
 [ -n "$commands" ] || { echo "citex --help names no command"; exit 1; }
