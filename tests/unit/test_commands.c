@@ -69,7 +69,10 @@ serve_one(void *arg)
 		}
 	}
 	frame_reader_release(&in);
+	/* The answer to one connection may tell another one of an event. */
+	pthread_mutex_lock(&asked_lock);
 	close(fd);
+	pthread_mutex_unlock(&asked_lock);
 	return NULL;
 }
 
