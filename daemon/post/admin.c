@@ -95,6 +95,15 @@ list_lane(struct listing *q, const struct lane *l)
 	}
 }
 
+/* Nobody whom mail could wait for: not in the directory, neither as a node nor as an authority. */
+static bool
+is_nobody(const struct post *p, const char *name)
+{
+	return p->directory == NULL ||
+	    (directory_node(p->directory, name) == NULL &&
+		directory_authority(p->directory, name) == NULL);
+}
+
 static void
 answer_queue(void *arg, struct turn *t, const Citex__Request *r)
 {
@@ -110,6 +119,11 @@ answer_queue(void *arg, struct turn *t, const Citex__Request *r)
 	for (size_t i = 0; (l = queue_lane_at(a->post->queue, i)) != NULL; i++) {
 		if (node[0] == '\0' || strcmp(lane_name(l) + 1, node) == 0)
 			list_lane(q, l);
+	}
+	if (q->total == 0 && node[0] != '\0' && is_nobody(a->post, node)) {
+		turn_fail(t, ERR_NOT_FOUND, "the directory has no node or authority %s", node);
+		free(q);
+		return;
 	}
 	for (size_t i = 0; i < q->count; i++)
 		rows[i] = &q->rows[i].row;

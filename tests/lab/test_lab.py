@@ -287,6 +287,9 @@ def test_the_relay_keeps_the_mail_of_one_who_is_away(lab):
     alert = lab.json("secretariat", "alert", "--all", "--text", "to everybody")["id"]
     query = ask(lab, "to so", to="so.ma")
     wait_until("the relay has it", 30, lambda: state(lab, "gb.ma", query, "so.ma") == "relayed")
+    node = [lab.run(lab.program("citex"), "-n", "secretariat", "node", "queue", who, check=False).returncode
+            for who in ("so", "ke", "zz")]
+    check(node == [0, 0, 4], f"the queue for a node, an empty one, and one that nobody knows: {node}")
     way = [c for c in lab.json("gb.ma", "doctor")["checks"] if c["what"] == "way to so"]
     check(way and "as far as secretariat" in way[0]["reason"], f"doctor does not say that so is there: {way}")
     lab.start("so")
