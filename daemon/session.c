@@ -134,9 +134,10 @@ send_offer(struct session *s, uint32_t number, unsigned field, const struct even
 	add_varint(&offer, field << 3 | 2);
 	add_varint(&offer, item.len);
 	buffer_add(&offer, item);
-	if (ev->stored_ms != 0) {
-		add_varint(&offer, 4 << 3);
-		add_varint(&offer, (uint64_t)ev->stored_ms);
+	if (ev->receipt.len > 0) {
+		add_varint(&offer, 4 << 3 | 2);
+		add_varint(&offer, ev->receipt.len);
+		buffer_add(&offer, ev->receipt);
 	}
 	add_varint(&frame, CITEX__FRAME__BODY_OFFER << 3 | 2);
 	add_varint(&frame, offer.len);

@@ -51,8 +51,8 @@ struct event {
 	uint32_t number;
 	enum err result;
 	int64_t wait_ms;
-	int64_t stored_ms; /* EVENT_OFFER_ENVELOPE of a post to its office: the receipt's time; else
-			      0 */
+	struct bytes receipt; /* EVENT_OFFER_ENVELOPE of a post to its office: the `stored' that it
+				 gave, a packed Slip; else none */
 	struct bytes root;
 	uint32_t index;
 	const Citex__Chunk *chunk;

@@ -185,6 +185,10 @@ take_envelope(struct desk *d, uint32_t number, Citex__Frame *f)
 
 	assert_int_equal(envelope_take(f->offer->envelope, &r->envelope), OK);
 	f->offer->envelope = NULL;
+	if (f->offer->receipt != NULL) {
+		assert_int_equal(slip_take(f->offer->receipt, &r->slip), OK);
+		f->offer->receipt = NULL;
+	}
 	proto_free(&f->base);
 	keep(d, r);
 	d->envelopes++;

@@ -59,7 +59,7 @@ void nodes_run(int64_t ms);
 /* What a desk was handed, or told. */
 struct received {
 	struct envelope envelope; /* an envelope, when its pb is not NULL */
-	struct slip slip; /* a slip, when its pb is not NULL */
+	struct slip slip; /* a slip, when its pb is not NULL; with an envelope: its receipt */
 	struct received *next;
 };
 

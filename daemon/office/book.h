@@ -49,7 +49,8 @@ enum err book_exchange(
     struct book *b, struct txn *t, struct id exchange, book_message_fn *fn, void *arg) MUST_CHECK;
 uint64_t book_count(struct book *b, struct txn *t, enum box box);
 
-/* Proofs: packed Slips about an envelope of ours, or made by us about one that arrived, by type. */
+/* Proofs: packed Slips about an envelope of ours, or by us and our node about one that arrived, by
+ * type. */
 enum err book_put_slip(struct book *b, struct txn *t, struct id envelope, unsigned type,
     struct bytes packed) MUST_CHECK;
 enum err book_slip(struct book *b, struct txn *t, struct id envelope, unsigned type,

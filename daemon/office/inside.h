@@ -218,8 +218,8 @@ void withdraw_link_lost(struct office *o);
 /* receive.c */
 enum err receive_open(struct office *o) MUST_CHECK;
 void receive_close(struct office *o);
-void receive_envelope(
-    struct office *o, uint32_t number, Citex__Envelope *e, int64_t stored_ms); /* takes E */
+void receive_envelope(struct office *o, uint32_t number, Citex__Envelope *e,
+    const Citex__Slip *receipt); /* takes E */
 void receive_chunk(struct office *o, const Citex__Chunk *c);
 void receive_link_lost(struct office *o);
 void receive_directory_changed(struct office *o);

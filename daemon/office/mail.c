@@ -663,7 +663,7 @@ act(struct office *o, struct action *a)
 		Citex__Envelope *e = a->frame->offer->envelope;
 		a->frame->offer->envelope = NULL;
 		a->frame->offer->what_case = CITEX__OFFER__WHAT__NOT_SET;
-		receive_envelope(o, a->number, e, (int64_t)a->frame->offer->stored);
+		receive_envelope(o, a->number, e, a->frame->offer->receipt);
 		break;
 	}
 	case ACTION_STORE_SLIP: {

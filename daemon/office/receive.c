@@ -610,6 +610,7 @@ struct arrival {
 	struct envelope envelope;
 	uint8_t digest[DIGEST_BYTES];
 	int64_t stored_ms, now_ms;
+	struct buffer receipt; /* of our own node, packed; empty: it gave none */
 	bool answered, here, complete; /* found out in the transaction */
 };
 
@@ -656,8 +657,12 @@ arrive_run(struct job *j, struct txn *t)
 	if (store_is_low(a->office->store))
 		return ERR_STORE_FULL;
 	a->complete = has_all_chunks(a->office, t, a->envelope.outer);
-	return put_arrived(
+	e = put_arrived(
 	    a->office, t, &a->envelope, a->digest, a->complete, a->stored_ms, a->now_ms);
+	if (e == OK && a->receipt.len > 0) /* both sides hold what the clock starts by */
+		e = book_put_slip(
+		    b, t, a->envelope.id, CITEX__SLIP_TYPE__SLIP_STORED, buffer_bytes(&a->receipt));
+	return e;
 }
 
 static void begin_pull(struct office *o, struct arrival *a);
@@ -678,7 +683,29 @@ arrive_done(struct job *j, enum err result)
 	    o->session != NULL)
 		begin_pull(o, a);
 	envelope_release(&a->envelope);
+	buffer_release(&a->receipt);
 	free(a);
+}
+
+/* The time in RECEIPT, of our own node about the envelope of A, which keeps it. 0: it is none. Its
+ * signature is looked at by who doubts it (`citex verify'); our post could date what it likes. */
+static int64_t
+take_receipt(struct arrival *a, const Citex__Slip *receipt)
+{
+	CLEANUP(slip_release) struct slip slip = { 0 };
+	int64_t time_ms = 0;
+
+	if (receipt == NULL)
+		return 0;
+	proto_pack(&receipt->base, &a->receipt);
+	if (slip_parse(buffer_bytes(&a->receipt), &slip) == OK &&
+	    slip.body->type == CITEX__SLIP_TYPE__SLIP_STORED &&
+	    id_equal(slip.envelope_id, a->envelope.id) &&
+	    bytes_equal(bytes_of_pb(slip.body->outer_digest), BYTES_OF(a->envelope.digest)))
+		time_ms = (int64_t)slip.body->time;
+	if (time_ms == 0)
+		buffer_release(&a->receipt);
+	return time_ms;
 }
 
 /* Does our directory list the key that stamped E? The post checked it by a newer one, perhaps,
@@ -696,7 +723,7 @@ knows_author(const struct office *o, const struct envelope *e)
 }
 
 void
-receive_envelope(struct office *o, uint32_t number, Citex__Envelope *pb, int64_t stored_ms)
+receive_envelope(struct office *o, uint32_t number, Citex__Envelope *pb, const Citex__Slip *receipt)
 {
 	struct arrival *a = xalloc(sizeof(*a));
 	enum err e = envelope_take(pb, &a->envelope);
@@ -706,7 +733,6 @@ receive_envelope(struct office *o, uint32_t number, Citex__Envelope *pb, int64_t
 	a->session = o->session_number;
 	a->number = number;
 	a->now_ms = loop_now(o->loop).utc_ms;
-	a->stored_ms = stored_ms != 0 ? stored_ms : a->now_ms;
 	if (e != OK) {
 		proto_free(&pb->base);
 		log_event(LEVEL_ERROR, "post-gave-malformed", LOG_ERR(e));
@@ -723,6 +749,9 @@ receive_envelope(struct office *o, uint32_t number, Citex__Envelope *pb, int64_t
 		return;
 	}
 	memcpy(a->digest, a->envelope.digest, DIGEST_BYTES);
+	a->stored_ms = take_receipt(a, receipt);
+	if (a->stored_ms == 0)
+		a->stored_ms = a->now_ms;
 	office_submit_job(o, &a->job);
 }
 

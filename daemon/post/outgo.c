@@ -291,6 +291,7 @@ offer(struct conn *c, struct lane *l, enum lane_class class, uint64_t ticket)
 	    &(struct event){
 		.type = class == LANE_SLIPS ? EVENT_OFFER_SLIP : EVENT_OFFER_ENVELOPE,
 		.bytes = buffer_bytes(&envelope.packed),
+		.receipt = buffer_bytes(&envelope.receipt),
 		.token = (uint64_t)(f - c->flights),
 	    });
 	spool_envelope_release(&envelope);

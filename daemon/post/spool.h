@@ -204,6 +204,7 @@ struct spool_envelope {
 	struct spool_part parts[ATTACHMENTS_MAX];
 	size_t part_count;
 	struct buffer packed; /* the Envelope */
+	struct buffer receipt; /* the `stored' that this post gave for it; empty: none */
 };
 /* The item of LANE to offer. For a slip only PACKED is set. ERR_NOT_FOUND, ERR_CORRUPT. The
  * caller's to release on OK. */

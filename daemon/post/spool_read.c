@@ -82,6 +82,26 @@ spool_page(struct spool *s, const char *lane, enum lane_class class, uint64_t af
 	return not_found_is_end(e);
 }
 
+/* What this post said first of an envelope that is for an office here. */
+static void
+load_receipt(struct txn *t, const struct envelope_row *row, struct buffer *out)
+{
+	struct key key = key_known(row->id, row->digest);
+	struct known_row known;
+	struct bytes value;
+
+	if (row->slip != CITEX__SLIP_TYPE__SLIP_STORED ||
+	    store_get(t, TABLE_KNOWN, key_bytes(&key), &value) != OK ||
+	    known_row_read(value, &known) != OK)
+		return;
+	for (size_t i = 0; i < known.slip_count && out->len == 0; i++) {
+		CLEANUP(slip_release) struct slip slip = { 0 };
+		if (slip_parse(known.slips[i], &slip) == OK &&
+		    slip.body->type == CITEX__SLIP_TYPE__SLIP_STORED)
+			buffer_add(out, known.slips[i]);
+	}
+}
+
 static enum err
 load_envelope(struct txn *t, uint64_t number, struct spool_envelope *out)
 {
@@ -98,6 +118,7 @@ load_envelope(struct txn *t, uint64_t number, struct spool_envelope *out)
 	memcpy(out->parts, row.parts, sizeof(row.parts));
 	out->part_count = row.part_count;
 	buffer_add(&out->packed, row.packed);
+	load_receipt(t, &row, &out->receipt);
 	return buffer_status(&out->packed);
 }
 
@@ -135,6 +156,7 @@ void
 spool_envelope_release(struct spool_envelope *e)
 {
 	buffer_release(&e->packed);
+	buffer_release(&e->receipt);
 }
 
 /* What is known of an envelope that is here, and its row; both borrow from T. */

@@ -84,6 +84,9 @@ def test_a_query_and_its_answer(lab):
     lab.citex("ke.ma", "show", query)
     check(not inbox(lab, "ke.ma", query)[0]["new"], "show ends new")
     check(inbox(lab, "ke.ma", query)[0]["due"], "it has a due date")
+    proofs = [lab.json(a, "exchange", query)["addressees"][0]["proofs"] for a in ("gb.ma", "ke.ma")]
+    stored = [[p for p in of if p["state"] == "stored"] for of in proofs]
+    check(len(stored[0]) == 1 and stored[0] == stored[1], f"both hold what starts the clock: {stored}")
     lab.citex("ke.ma", "answer", query, "--outcome", "not-issued", "--text", "None.")
     lab.citex("gb.ma", "wait", query, "--for", "answered", "--timeout", "30s")
     check(lab.json("gb.ma", "exchange", query)["state"] == "answered", "the exchange is answered")

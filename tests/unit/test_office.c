@@ -315,18 +315,44 @@ break_line(void)
 	assert_non_null(post.session);
 }
 
-/* Hand over an envelope made by PLAN; its digest to DIGEST. */
+/* What the post said when it stored it: a second before it hands it over. */
 static void
-offer_packed(struct bytes packed)
+make_receipt(struct bytes envelope, struct buffer *receipt)
+{
+	struct slip_draft d = { .type = CITEX__SLIP_TYPE__SLIP_STORED,
+		.maker = "ke",
+		.time_ms = FIXTURE_NOW_MS - 1000,
+		.directory = 1 };
+	struct envelope e;
+
+	assert_int_equal(envelope_parse(envelope, &e), OK);
+	d.about = &e;
+	d.to = e.outer->author;
+	assert_int_equal(slips_make(fixture_key(fixture, "ke", USE_RECEIPTS), &d, 1, receipt), OK);
+	envelope_release(&e);
+}
+
+static void
+offer_with(struct bytes packed, struct bytes receipt)
 {
 	struct event ev = { .type = EVENT_OFFER_ENVELOPE,
 		.bytes = packed,
-		.token = ++post.token,
-		.stored_ms = FIXTURE_NOW_MS - 1000 };
+		.receipt = receipt,
+		.token = ++post.token };
 
 	assert_non_null(post.session);
 	assert_true(session_may_offer(post.session) > 0);
 	post_event(&ev);
+}
+
+static void
+offer_packed(struct bytes packed)
+{
+	struct buffer receipt = { 0 };
+
+	make_receipt(packed, &receipt);
+	offer_with(packed, buffer_bytes(&receipt));
+	buffer_release(&receipt);
 }
 
 static void
@@ -685,6 +711,63 @@ test_office_takes_files_and_answers(void **state)
 	expect_slip(0, CITEX__SLIP_TYPE__SLIP_OPENED, "");
 	assert_int_equal(count(BOX_INBOX), 1);
 	assert_int_equal(told_new, 1);
+}
+
+/* When its clock started, of the one message in the inbox; and whether a proof of that is held. */
+static uint64_t
+clock_start_of(const struct envelope *e, bool *proved)
+{
+	CLEANUP(buffer_release) struct buffer packed = { 0 };
+	Citex__BookMessage *m = NULL;
+	struct txn *t = NULL;
+	struct id id;
+	uint64_t start;
+
+	assert_int_equal(store_read(store, &t), OK);
+	assert_int_equal(id_parse(QUERY, &id), OK);
+	assert_int_equal(book_message(office_book(office), t, id, &m), OK);
+	start = m->clock_start;
+	*proved =
+	    book_slip(office_book(office), t, e->id, CITEX__SLIP_TYPE__SLIP_STORED, &packed) == OK;
+	proto_wipe((ProtobufCMessage *)m);
+	store_end(t);
+	return start;
+}
+
+static void
+test_office_counts_from_the_receipt_and_keeps_it(void **state)
+{
+	struct mail_plan plan = { .content = make_query }, other = { .sequence = 2 };
+	struct buffer packed = { 0 }, another = { 0 }, wrong = { 0 };
+	struct envelope e;
+	bool proved;
+
+	mail_make(fixture, &plan, &packed, NULL);
+	mail_make(fixture, &other, &another, NULL);
+	assert_int_equal(envelope_parse(buffer_bytes(&packed), &e), OK);
+	make_receipt(buffer_bytes(&another), &wrong);
+	for (unsigned i = 0; i < 3; i++) {
+		if (i == 0)
+			offer_packed(buffer_bytes(&packed));
+		else /* none, or one that speaks of another envelope */
+			offer_with(
+			    buffer_bytes(&packed), i == 1 ? BYTES_NONE : buffer_bytes(&wrong));
+		run_for(2000);
+		uint64_t start = clock_start_of(&e, &proved);
+		assert_int_equal(proved, i == 0);
+		if (i == 0)
+			assert_int_equal(start, FIXTURE_NOW_MS - 1000);
+		else
+			assert_true(start >= FIXTURE_NOW_MS);
+		if (i < 2) {
+			(void)tear_down(state);
+			begin(i + 1);
+		}
+	}
+	envelope_release(&e);
+	buffer_release(&packed);
+	buffer_release(&another);
+	buffer_release(&wrong);
 }
 
 static void
@@ -2621,6 +2704,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		OFFICE_TEST(test_office_takes_files_and_answers),
+		OFFICE_TEST(test_office_counts_from_the_receipt_and_keeps_it),
 		OFFICE_TEST(test_office_answers_the_same_envelope_with_the_first_receipt),
 		OFFICE_TEST(test_office_a_message_in_another_envelope_is_not_new),
 		OFFICE_TEST(test_office_refuses_another_content_under_a_known_id),

@@ -63,6 +63,9 @@ test_envelope_arrives_and_its_receipt_comes_home(void **state)
 	assert_string_equal(s->body->maker, "ke");
 	assert_memory_equal(
 	    s->body->outer_digest.data, t.addressee->got->envelope.digest, DIGEST_BYTES);
+	/* the clock starts by it: both sides hold the same */
+	assert_non_null(t.addressee->got->slip.pb);
+	assert_memory_equal(s->digest, t.addressee->got->slip.digest, DIGEST_BYTES);
 	nodes_run(MINUTE_MS);
 	assert_int_equal(t.addressee->envelopes, 1);
 	assert_int_equal(t.author->slips, 1);
