@@ -113,6 +113,8 @@ seal(struct fixture *f, const struct mail_plan *p, const Citex__Content *c,
 
 	memset(d.envelope_id.at, 0xe, ID_BYTES);
 	d.envelope_id.at[ID_BYTES - 1] ^= (uint8_t)p->sequence; /* each its own */
+	if (p->envelope_id != NULL)
+		d.envelope_id = *p->envelope_id;
 	assert_int_equal(cms_sender_new(cert_key(key.cert), &d.sender), OK);
 	assert_int_equal(
 	    envelopes_make(

@@ -18,6 +18,7 @@ struct mail_plan {
 	bool signed_by_ca; /* the signer is a Party */
 	const char *stamper; /* whose key stamps; NULL: the author */
 	struct bytes signed_data; /* sealed instead of the content, when not empty */
+	const struct id *envelope_id; /* NULL: a new one */
 	size_t attachments;
 	uint64_t sequence; /* 0: 1 */
 	void (*content)(Citex__Content *c, void *arg); /* change it before it is signed */

@@ -485,6 +485,15 @@ book_put_slip(struct book *b, struct txn *t, struct id envelope, unsigned type, 
 	return put_value(b, t, T_SLIPS, key_id_number(envelope, type, 1), packed);
 }
 
+struct id
+book_arrival_name(const uint8_t digest[DIGEST_BYTES])
+{
+	struct id name;
+
+	memcpy(name.at, digest, sizeof(name.at));
+	return name;
+}
+
 enum err
 book_slip(struct book *b, struct txn *t, struct id envelope, unsigned type, struct buffer *packed)
 {

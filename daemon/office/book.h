@@ -49,12 +49,14 @@ enum err book_exchange(
     struct book *b, struct txn *t, struct id exchange, book_message_fn *fn, void *arg) MUST_CHECK;
 uint64_t book_count(struct book *b, struct txn *t, enum box box);
 
-/* Proofs: packed Slips about an envelope of ours, or by us and our node about one that arrived, by
- * type. */
+/* Proofs: packed Slips about an envelope of ours, under its id, or by us and our node about one
+ * that arrived, under book_arrival_name(), by type. */
 enum err book_put_slip(struct book *b, struct txn *t, struct id envelope, unsigned type,
     struct bytes packed) MUST_CHECK;
 enum err book_slip(struct book *b, struct txn *t, struct id envelope, unsigned type,
     struct buffer *packed) MUST_CHECK;
+/* The name of an arrived envelope, of its DIGEST: a stranger chose its id, and may repeat ours. */
+struct id book_arrival_name(const uint8_t digest[DIGEST_BYTES]);
 
 /* The incarnation (INCARNATION_BYTES) of a node's spool, as it was last told; ERR_NOT_FOUND. */
 enum err book_spool(struct book *b, struct txn *t, const char *node, uint8_t *out) MUST_CHECK;

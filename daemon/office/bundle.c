@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pki/ossl.h"
 #include "pki/slip.h"
 
 /* Keys and Parties that are in the bundle already: an exchange has few of them. */
@@ -92,12 +93,11 @@ add_receipt(struct making *k, const char *envelope, const char *message, const c
 
 /* The outer fields of an envelope, and every slip about it that is held. */
 static void
-add_envelope(struct making *k, ProtobufCBinaryData envelope, struct bytes outer,
-    const char *message, const char *addressee)
+add_envelope(
+    struct making *k, struct id id, struct bytes outer, const char *message, const char *addressee)
 {
 	char text[ID_TEXT_BYTES], name[ID_TEXT_BYTES + 8];
-	struct id id;
-	if (id_from_bytes(bytes_of_pb(envelope), &id) != OK || outer.len == 0)
+	if (outer.len == 0)
 		return;
 	id_print(id, text);
 	(void)snprintf(name, sizeof(name), "%s.outer", text);
@@ -120,14 +120,13 @@ add_sent(struct making *k, const Citex__BookAddressee *a, const char *message)
 	    book_envelope(k->v->book, k->v->t, id, &envelope) != OK)
 		return;
 	if (envelope->packed.len == 0) { /* pruned */
-		add_envelope(
-		    k, a->envelope_id, bytes_of_pb(envelope->outer), message, a->authority);
+		add_envelope(k, id, bytes_of_pb(envelope->outer), message, a->authority);
 		return;
 	}
 	if (proto_unpack(&citex__envelope__descriptor, bytes_of_pb(envelope->packed),
 		(ProtobufCMessage **)(void *)&pb) != OK)
 		return;
-	add_envelope(k, a->envelope_id, bytes_of_pb(pb->outer), message, a->authority);
+	add_envelope(k, id, bytes_of_pb(pb->outer), message, a->authority);
 }
 
 static void
@@ -150,6 +149,7 @@ static void
 add_message(struct making *k, const struct history_message *m)
 {
 	char id[ID_TEXT_BYTES], file[ID_TEXT_BYTES + 16];
+	uint8_t digest[DIGEST_BYTES];
 	struct id raw;
 	if (m->message->signed_data.len == 0)
 		return; /* not signed yet: nothing to prove */
@@ -160,9 +160,11 @@ add_message(struct making *k, const struct history_message *m)
 	buffer_add(add_file(k->out, "messages/", file), bytes_of_pb(m->message->signed_data));
 	add_to_manifest(k, m, id, file);
 	add_signer(k, m->message->signer);
-	if (!m->message->outgoing)
+	if (!m->message->outgoing) {
+		sha256(bytes_of_pb(m->message->outer), digest);
 		add_envelope(
-		    k, m->message->envelope_id, bytes_of_pb(m->message->outer), id, k->v->me);
+		    k, book_arrival_name(digest), bytes_of_pb(m->message->outer), id, k->v->me);
+	}
 	for (size_t i = 0; i < m->addressee_count; i++)
 		add_sent(k, m->addressees[i], id);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pki/ossl.h"
 #include "pki/slip.h"
 
 /* Addressees whose proofs fit one frame; of a larger broadcast the states are shown, and the bundle
@@ -350,7 +351,7 @@ make_ourselves(const struct display *v, const struct history *d, const struct hi
 {
 	Citex__Addressee *out = message_new(&citex__addressee__descriptor);
 	const struct exchange_clock *c = clock_of(d, m, v->me);
-	struct id envelope;
+	uint8_t digest[DIGEST_BYTES];
 	text_set(&out->authority, v->me);
 	text_set(&out->state, m->message->new_ ? "opened" : "seen");
 	text_set_time(
@@ -361,8 +362,8 @@ make_ourselves(const struct display *v, const struct history *d, const struct hi
 	}
 	out->bytes = out->bytes_total = total_bytes(m);
 	add_clock(v, c, out);
-	if (id_from_bytes(bytes_of_pb(m->message->envelope_id), &envelope) == OK)
-		add_proofs(v, envelope, out);
+	sha256(bytes_of_pb(m->message->outer), digest);
+	add_proofs(v, book_arrival_name(digest), out);
 	return out;
 }
 

@@ -102,7 +102,7 @@ write_slip(struct office *o, struct txn *t, const struct draft *d, struct bytes 
 	    : book_put_receipt(o->book, t, d->digest, packed);
 
 	if (e == OK)
-		e = book_put_slip(o->book, t, d->envelope_id, d->type, packed);
+		e = book_put_slip(o->book, t, book_arrival_name(d->digest), d->type, packed);
 	return e == OK ? book_put_out_slip(o->book, t, packed) : e;
 }
 

@@ -366,7 +366,7 @@ file_message(struct opening *x, struct txn *t)
 static enum err
 quarantine(struct opening *x, struct txn *t)
 {
-	Citex__BookQuarantined q = CITEX__BOOK_QUARANTINED__INIT;
+	Citex__BookQuarantined q = CITEX__BOOK_QUARANTINED__INIT, *was = NULL;
 	CLEANUP(buffer_release) struct buffer packed = { 0 };
 	char reason[64], text[ID_TEXT_BYTES];
 	enum err e;
@@ -379,7 +379,10 @@ quarantine(struct opening *x, struct txn *t)
 	q.time = (uint64_t)x->now.utc_ms;
 	q.stored = (uint64_t)x->stored_ms;
 	q.author = x->work.envelope.outer->author;
-	e = book_put_quarantined(x->office->book, t, x->work.envelope.id, &q);
+	e = book_quarantined(x->office->book, t, x->work.envelope.id, &was);
+	proto_wipe((ProtobufCMessage *)was);
+	if (e == ERR_NOT_FOUND) /* else a stranger's, under an id that he saw: the first stays */
+		e = book_put_quarantined(x->office->book, t, x->work.envelope.id, &q);
 	id_print(x->work.envelope.id, text);
 	return e == OK
 	    ? book_audit(x->office->book, t, x->now.utc_ms, "", "quarantined", text, reason)
@@ -660,8 +663,8 @@ arrive_run(struct job *j, struct txn *t)
 	e = put_arrived(
 	    a->office, t, &a->envelope, a->digest, a->complete, a->stored_ms, a->now_ms);
 	if (e == OK && a->receipt.len > 0) /* both sides hold what the clock starts by */
-		e = book_put_slip(
-		    b, t, a->envelope.id, CITEX__SLIP_TYPE__SLIP_STORED, buffer_bytes(&a->receipt));
+		e = book_put_slip(b, t, book_arrival_name(a->digest), CITEX__SLIP_TYPE__SLIP_STORED,
+		    buffer_bytes(&a->receipt));
 	return e;
 }
 

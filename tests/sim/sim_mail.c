@@ -220,18 +220,24 @@ is_first_receipt(const struct wish *w)
 	CLEANUP(store_end_drop) struct txn *from = NULL, *to = NULL;
 	CLEANUP(buffer_release) struct buffer packed = { 0 };
 	Citex__BookAddressee *a = NULL;
+	Citex__BookMessage *m = NULL;
 	struct slip s = { 0 };
-	struct id envelope;
+	uint8_t digest[DIGEST_BYTES];
 	bool same = store_read(w->from->store, &from) == OK &&
 	    store_read(w->to->store, &to) == OK &&
 	    book_addressee(office_book(w->from->office), from, w->id, 0, &a) == OK &&
-	    id_from_bytes(bytes_of_pb(a->envelope_id), &envelope) == OK &&
-	    book_slip(office_book(w->to->office), to, envelope, CITEX__SLIP_TYPE__SLIP_OPENED,
-		&packed) == OK &&
-	    slip_parse(buffer_bytes(&packed), &s) == OK && s.body->time == a->opened;
+	    book_message(office_book(w->to->office), to, w->id, &m) == OK &&
+	    bytes_equal(bytes_of_pb(a->envelope_id), bytes_of_pb(m->envelope_id));
 
+	if (same) {
+		sha256(bytes_of_pb(m->outer), digest);
+		same = book_slip(office_book(w->to->office), to, book_arrival_name(digest),
+			   CITEX__SLIP_TYPE__SLIP_OPENED, &packed) == OK &&
+		    slip_parse(buffer_bytes(&packed), &s) == OK && s.body->time == a->opened;
+	}
 	slip_release(&s);
 	proto_free((ProtobufCMessage *)a);
+	proto_wipe((ProtobufCMessage *)m);
 	return same;
 }
 

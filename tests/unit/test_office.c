@@ -727,8 +727,8 @@ clock_start_of(const struct envelope *e, bool *proved)
 	assert_int_equal(id_parse(QUERY, &id), OK);
 	assert_int_equal(book_message(office_book(office), t, id, &m), OK);
 	start = m->clock_start;
-	*proved =
-	    book_slip(office_book(office), t, e->id, CITEX__SLIP_TYPE__SLIP_STORED, &packed) == OK;
+	*proved = book_slip(office_book(office), t, book_arrival_name(e->digest),
+		      CITEX__SLIP_TYPE__SLIP_STORED, &packed) == OK;
 	proto_wipe((ProtobufCMessage *)m);
 	store_end(t);
 	return start;
@@ -1771,6 +1771,65 @@ time_of_kept_slip(unsigned type)
 	return time;
 }
 
+/* Who got an envelope of ours knows its id, and may give it to one of his own. */
+static void
+test_office_keeps_its_proofs_when_an_envelope_comes_under_its_id(void **state)
+{
+	struct mail_plan plan = { .content = make_query };
+	struct buffer packed = { 0 };
+	struct envelope e;
+	int64_t stored_ms;
+	bool proved;
+
+	(void)state;
+	assert_int_equal(submit_and_wait(OURS, "a").err, OK);
+	stored_ms = world_now().utc_ms - 10;
+	give_slip(CITEX__SLIP_TYPE__SLIP_STORED, stored_ms);
+	give_slip(CITEX__SLIP_TYPE__SLIP_OPENED, stored_ms + 1);
+	plan.envelope_id = &post.envelopes[0].id;
+	mail_make(fixture, &plan, &packed, NULL);
+	assert_int_equal(envelope_parse(buffer_bytes(&packed), &e), OK);
+	assert_true(id_equal(e.id, post.envelopes[0].id));
+	offer_packed(buffer_bytes(&packed));
+	run_for(2000);
+	assert_int_equal(count(BOX_INBOX), 1);
+	assert_int_equal(time_of_kept_slip(CITEX__SLIP_TYPE__SLIP_STORED), stored_ms);
+	assert_int_equal(time_of_kept_slip(CITEX__SLIP_TYPE__SLIP_OPENED), stored_ms + 1);
+	(void)clock_start_of(&e, &proved);
+	assert_true(proved);
+	envelope_release(&e);
+	buffer_release(&packed);
+}
+
+/* Nor does one take the place of another in quarantine. */
+static void
+test_office_keeps_both_apart_in_quarantine(void **state)
+{
+	struct mail_plan plan = { .content = make_query, .sealed_to = "so.ma" };
+	struct buffer packed = { 0 };
+	struct envelope e;
+	Citex__BookQuarantined *q = NULL;
+	struct txn *t;
+
+	(void)state;
+	mail_make(fixture, &plan, &packed, NULL);
+	assert_int_equal(envelope_parse(buffer_bytes(&packed), &e), OK);
+	offer_packed(buffer_bytes(&packed));
+	run_for(2000);
+	plan.envelope_id = &e.id;
+	plan.sequence = 2;
+	offer(&plan);
+	run_for(2000);
+	expect_slip(1, CITEX__SLIP_TYPE__SLIP_REFUSED, "cannot-be-opened");
+	assert_int_equal(store_read(store, &t), OK);
+	assert_int_equal(book_quarantined(office_book(office), t, e.id, &q), OK);
+	store_end(t);
+	assert_true(bytes_equal(bytes_of_pb(q->packed), buffer_bytes(&packed)));
+	proto_free(&q->base);
+	envelope_release(&e);
+	buffer_release(&packed);
+}
+
 /* What a node acknowledged, and lost with its disk, is offered again: the same envelope, for as
  * long as it is kept, and once for each disk. */
 static void
@@ -2705,6 +2764,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		OFFICE_TEST(test_office_takes_files_and_answers),
 		OFFICE_TEST(test_office_counts_from_the_receipt_and_keeps_it),
+		OFFICE_TEST(test_office_keeps_its_proofs_when_an_envelope_comes_under_its_id),
+		OFFICE_TEST(test_office_keeps_both_apart_in_quarantine),
 		OFFICE_TEST(test_office_answers_the_same_envelope_with_the_first_receipt),
 		OFFICE_TEST(test_office_a_message_in_another_envelope_is_not_new),
 		OFFICE_TEST(test_office_refuses_another_content_under_a_known_id),
