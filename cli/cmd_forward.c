@@ -7,6 +7,10 @@
 const struct option_row forward_options[] = {
 	{ "id", 0, "ID",
 	    N_("the new message's id: the same command given again sends nothing twice"), false },
+	{ "release", 0, "WORDS",
+	    N_("who states that it endangers no investigation and exposes no covert technique: a "
+	       "case needs it before it goes to the Secretariat"),
+	    false },
 	{ 0 }
 };
 
@@ -33,6 +37,8 @@ cmd_forward(struct call *c)
 	forward.message = c->given.words[0];
 	forward.to = c->given.words + 1;
 	forward.n_to = c->given.word_count - 1;
+	if (arguments_has(&c->given, "release"))
+		forward.release = (char *)(uintptr_t)arguments_value(&c->given, "release");
 	r.what_case = CITEX__REQUEST__WHAT_FORWARD;
 	r.forward = &forward;
 	e = call_show(c, client, &r, CITEX__ANSWER__WHAT_SUBMITTED, &answer);

@@ -25,6 +25,7 @@ static const struct sentence sentences[] = {
 	{ N_("is not of the form of a %s"), false },
 	{ N_("`%.60s' is not in the list %s"), false },
 	{ N_("`%.20s' is no grade of the scheme %.20s"), false },
+	{ N_("a %s needs no release: leave --release out"), false },
 	{ N_("is more than %ld months after the first day, the most for this type"), false },
 	/* The office's doctor. */
 	{ N_("number %llu, fresh until %s%s"), true },

@@ -282,6 +282,28 @@ kind_check_addressee(const struct kind *k, const ProtobufCMessage *body, unsigne
 	    "investigation and exposes no covert technique (23(b))");
 }
 
+static enum err
+replace_text(char **text, struct visit *v)
+{
+	if (*text != NULL && *text != protobuf_c_empty_string)
+		free(*text);
+	*text = xstrdup(v->found);
+	return OK;
+}
+
+enum err
+kind_set_release(const struct kind *k, ProtobufCMessage *body, const char *statement,
+    struct kind_problem *problem)
+{
+	struct visit v = { .path = k->release, .text = replace_text, .found = statement };
+
+	*problem = (struct kind_problem){ "", "" };
+	if (k->release == NULL)
+		return problem_set(
+		    problem, "", "a %s needs no release: leave --release out", k->name);
+	return walk(body, k->release, &v);
+}
+
 /* Append TEXT to OUT as one line, a blank before it, cut between characters. */
 static void
 add_line(const char *text, char *out)

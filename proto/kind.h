@@ -106,6 +106,11 @@ enum err kind_decode(const struct kind *k, struct bytes body, ProtobufCMessage *
 enum err kind_check_addressee(const struct kind *k, const ProtobufCMessage *body, unsigned roles,
     struct kind_problem *problem) MUST_CHECK;
 
+/* Put STATEMENT where K keeps who released BODY under 23(b), instead of what stood there. ERR_VALUE
+ * with *PROBLEM for a kind that needs no release. */
+enum err kind_set_release(const struct kind *k, ProtobufCMessage *body, const char *statement,
+    struct kind_problem *problem) MUST_CHECK;
+
 /* The first text at PATH (`lines.species') in BODY; "" when there is none. Borrowed. */
 const char *kind_text(const ProtobufCMessage *body, const char *path);
 

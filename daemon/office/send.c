@@ -222,6 +222,13 @@ reads_kind(const struct directory_authority *a, const struct kind *k)
 }
 
 static enum err
+refuse_body(struct submission *s, enum err e, const struct kind_problem *p)
+{
+	return refuse(s, e, "%s%s%s", p->path, p->path[0] != '\0' ? ": " : "",
+	    p->words[0] != '\0' ? p->words : err_words(e));
+}
+
+static enum err
 check_addressees(struct submission *s, const ProtobufCMessage *body, bool even_if_unreadable)
 {
 	const struct directory *d = s->office->directory;
@@ -251,12 +258,21 @@ check_addressees(struct submission *s, const ProtobufCMessage *body, bool even_i
 			    "the same",
 			    a->id, s->kind->name);
 		if (kind_check_addressee(s->kind, body, a->roles, &problem) != OK)
-			return refuse(s, ERR_VALUE, "%s: %s", problem.path, problem.words);
+			return refuse_body(s, ERR_VALUE, &problem);
 	}
 	return OK;
 }
 
 /* --- the content --- */
+
+static enum err
+read_body(struct submission *s, struct bytes packed, ProtobufCMessage **body)
+{
+	struct kind_problem problem;
+	enum err e = kind_decode(s->kind, packed, body, &problem);
+
+	return e == OK ? OK : refuse_body(s, e, &problem);
+}
 
 static enum err
 take_body(struct submission *s, const Citex__Submit *in, ProtobufCMessage **body)
@@ -274,8 +290,7 @@ take_body(struct submission *s, const Citex__Submit *in, ProtobufCMessage **body
 	}
 	proto_wipe(raw);
 	if (e != OK)
-		return refuse(s, e, "%s%s%s", problem.path, problem.path[0] != '\0' ? ": " : "",
-		    problem.words[0] != '\0' ? problem.words : err_words(e));
+		return refuse_body(s, e, &problem);
 	kind_subject(s->kind, *body, s->subject);
 	return OK;
 }
@@ -729,6 +744,31 @@ copy_message(struct submission *s, const Citex__BookMessage *m, Citex__Content *
 	return OK;
 }
 
+/* The body of C, stated to be fit for the Secretariat by who passes it on. */
+static enum err
+release_body(struct submission *s, Citex__Content *c, const char *statement)
+{
+	CLEANUP(buffer_wipe) struct buffer packed = { 0 };
+	ProtobufCMessage *body = NULL;
+	struct kind_problem problem;
+	enum err e = read_body(s, bytes_of_pb(c->body), &body);
+
+	if (e != OK)
+		return e;
+	e = kind_set_release(s->kind, body, statement, &problem);
+	if (e != OK)
+		e = refuse_body(s, e, &problem);
+	else
+		proto_pack(body, &packed);
+	proto_wipe(body);
+	if (e != OK)
+		return e;
+	explicit_bzero(c->body.data, c->body.len);
+	free(c->body.data);
+	set_bytes(&c->body, buffer_bytes(&packed));
+	return OK;
+}
+
 static enum err
 build_forward(struct submission *s, struct txn *t, const Citex__Forward *f)
 {
@@ -736,7 +776,6 @@ build_forward(struct submission *s, struct txn *t, const Citex__Forward *f)
 	Citex__BookMessage *m = NULL;
 	Citex__Content *c = NULL;
 	ProtobufCMessage *body = NULL;
-	struct kind_problem problem;
 	enum err e = book_find(s->office->book, t, f->message, &s->about);
 
 	if (e == OK)
@@ -748,9 +787,12 @@ build_forward(struct submission *s, struct txn *t, const Citex__Forward *f)
 	if (e == OK) {
 		s->kind = kind_by_name(c->kind);
 		s->has_about = true;
-		e = s->kind == NULL ? ERR_UNKNOWN_KIND
-				    : kind_decode(s->kind, bytes_of_pb(c->body), &body, &problem);
+		e = s->kind == NULL ? ERR_UNKNOWN_KIND : OK;
 	}
+	if (e == OK && f->release[0] != '\0')
+		e = release_body(s, c, f->release);
+	if (e == OK)
+		e = read_body(s, bytes_of_pb(c->body), &body);
 	if (e == OK)
 		e = check_addressees(s, body, false);
 	if (e == OK)

@@ -173,6 +173,20 @@ def test_handling_stops_a_forward(lab):
     check(done.returncode == 5 and "AMBER" in done.stderr, f"refused with the reason: {done.stderr}")
 
 
+def test_a_case_is_released_before_it_goes_to_the_secretariat(lab):
+    case = lab.json("ke.kws", "share", "gb.border-force", "--handling", "green", "--title", "t", "--text", "green")["id"]
+    arrives(lab, case, "gb.border-force", "ke.kws")
+    done = lab.citex("gb.border-force", "forward", case, "secretariat", check=False)
+    check(done.returncode == 3 and "release" in done.stderr, f"refused without a release: {done.stderr}")
+    told = lab.json("gb.border-force", "forward", case, "secretariat", "--release", "J. Smith, Border Force")["id"]
+    arrives(lab, told, "secretariat", "gb.border-force")
+    body = lab.json("secretariat", "show", told)
+    check(body["body"]["release"] == "J. Smith, Border Force" and body["body"]["text"] == "green", f"it says who: {body}")
+    query = ask(lab, "needs no release")
+    done = lab.citex("gb.ma", "forward", query, "ke.kws", "--release", "me", check=False)
+    check(done.returncode == 3 and "needs no release" in done.stderr, f"a query takes none: {done.stderr}")
+
+
 def test_attachments_arrive_as_they_were(lab):
     sizes = (0, 1, 65519, 65520, 65521, 300_000)
     names = [blob(lab, f"piece-{n}.bin", n) for n in sizes]
@@ -806,6 +820,7 @@ GROUPS = [
     ("way", STORY, [test_a_query_and_its_answer, test_the_same_id_never_sends_twice, test_who_may_send_what_to_whom,
                     test_a_message_that_does_not_fit_is_refused_at_once, test_withdrawn_means_never_sent,
                     test_what_waits_for_a_peer_is_withdrawn, test_handling_stops_a_forward,
+                    test_a_case_is_released_before_it_goes_to_the_secretariat,
                     test_attachments_arrive_as_they_were, test_a_bundle_verifies_offline_and_by_openssl,
                     test_the_relay_keeps_the_mail_of_one_who_is_away]),
     ("faults", STORY, [test_a_peer_away_and_back, test_a_link_cut_in_mid_chunk_resumes, test_a_link_that_swallows,

@@ -262,6 +262,9 @@ test_case_goes_to_the_secretariat_only_with_a_release(void **state)
 	assert_int_equal(
 	    kind_check_addressee(k, body, ROLE_SECRETARIAT | ROLE_MANAGEMENT, &problem), ERR_VALUE);
 	assert_string_equal(problem.path, "release");
+	assert_int_equal(kind_set_release(k, body, "Head of unit", &problem), OK);
+	assert_int_equal(kind_check_addressee(k, body, ROLE_SECRETARIAT, &problem), OK);
+	assert_int_equal(kind_set_release(kind_by_name("fraud"), body, "x", &problem), ERR_VALUE);
 	proto_wipe(body);
 	assert_int_equal(
 	    body_of("case", "{\"title\":\"T\",\"text\":\"x\",\"release\":\"Head of unit\"}", &body,
