@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cli/editor.h"
+#include "cli/said.h"
 #include "cli/send.h"
 #include "cli/words.h"
 #include "proto/codes.h"
@@ -499,13 +500,28 @@ print_due(struct call *c, const struct kind *k, const char *due)
 		    &c->out, _("The time for the answer begins when they have it; see: citex due"));
 }
 
+/* `sanitised: is not set', or a sentence without a field. */
+static void
+add_warning(const char *text, struct buffer *out)
+{
+	size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz_.0123456789");
+	if (len > 0 && strncmp(text + len, ": ", 2) == 0) {
+		buffer_add(out, (struct bytes){ (const uint8_t *)text, len + 2 });
+		text += len + 2;
+	}
+	said_append(text, out);
+}
+
 void
 send_print(struct call *c, const Citex__Submitted *s, const struct kind *k)
 {
 	CLEANUP(buffer_release) struct buffer to = { 0 };
 	pretty_list(s->to, s->n_to, &to);
-	for (size_t i = 0; i < s->n_warnings; i++)
-		output_note(&c->out, _("Note: %s"), s->warnings[i]);
+	for (size_t i = 0; i < s->n_warnings; i++) {
+		CLEANUP(buffer_release) struct buffer words = { 0 };
+		add_warning(s->warnings[i], &words);
+		output_note(&c->out, _("Note: %s"), buffer_text(&words));
+	}
 	if (s->known)
 		output_say(&c->out, _("This was sent before, to %s; nothing was sent again."),
 		    buffer_text(&to));

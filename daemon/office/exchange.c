@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/words.h"
+
 static void
 add_clock(struct exchange *x, const struct exchange_message *m, const struct exchange_asked *a)
 {
@@ -175,6 +177,41 @@ exchange_clock_is_due_soon(const struct exchange_clock *c, int64_t now_ms)
 {
 	return c->answered_ms == 0 && !c->ended && c->due_ms != 0 && now_ms <= c->due_ms &&
 	    now_ms > c->due_ms - DUE_SOON_MS;
+}
+
+/* The clock that M, an answer, is about. */
+static const struct exchange_clock *
+clock_for(const struct exchange *x, const struct exchange_message *m)
+{
+	for (size_t i = 0; i < x->clock_count; i++) {
+		if (speaks_of(x, &x->clocks[i], m))
+			return &x->clocks[i];
+	}
+	return NULL;
+}
+
+const char *
+exchange_advice(const struct exchange *x, const struct exchange_message *m)
+{
+	const struct exchange_clock *c = clock_for(x, m);
+
+	if (m->kind->effect == EFFECT_CLOSES)
+		return x->status == EXCHANGE_CLOSED
+		    ? N_("this was closed before: the newest closing is the one that counts")
+		    : NULL;
+	if (m->kind->effect != EFFECT_ANSWERS && m->kind->effect != EFFECT_EXTENDS)
+		return NULL;
+	if (x->status == EXCHANGE_CLOSED)
+		return N_("this is closed: nobody waits for an answer any more");
+	if (c == NULL)
+		return NULL;
+	if (c->answered_ms != 0)
+		return N_("you have answered this before: both answers stand, and they see both");
+	if (m->until_ms != 0 && c->due_ms != 0 &&
+	    clock_extended_ms(c->due_ms, m->until_ms) == c->due_ms)
+		return N_("the day this is due does not change: an interim answer moves it only to "
+			  "a later one");
+	return NULL;
 }
 
 int64_t

@@ -69,6 +69,11 @@ const char *exchange_status_word(enum exchange_status s); /* open, answered, clo
 bool exchange_clock_is_overdue(const struct exchange_clock *c, int64_t now_ms);
 /* Is it running, and due within DUE_SOON_MS? */
 bool exchange_clock_is_due_soon(const struct exchange_clock *c, int64_t now_ms);
+/* What the author of M, which is not in X yet, should hear though nothing forbids it: that it
+ * closes or answers what is closed or answered, or moves no date. A sentence marked for po/; NULL:
+ * nothing.
+ */
+const char *exchange_advice(const struct exchange *x, const struct exchange_message *m);
 /* When the state next changes by itself (a clock runs out): INT64_MAX: never. */
 int64_t exchange_next_ms(const struct exchange *x, int64_t now_ms);
 

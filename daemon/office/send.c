@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/office/history.h"
 #include "daemon/office/inside.h"
 #include "pki/ossl.h"
 #include "proto/codes.h"
@@ -15,6 +16,7 @@
 #include "proto/kind.h"
 
 #define WORDS_BYTES 400
+#define WARNINGS_MAX 8
 
 /* --- one submission --- */
 
@@ -28,7 +30,7 @@ struct submission {
 	size_t to_count;
 	Citex__Content *content; /* owned */
 	char subject[KIND_SUBJECT_BYTES];
-	char warnings[8][300];
+	char warnings[WARNINGS_MAX][300];
 	size_t warning_count;
 	uint8_t request[DIGEST_BYTES];
 	struct id handles[PARTS_MAX];
@@ -313,12 +315,48 @@ check_until(struct submission *s, const ProtobufCMessage *body)
 static void
 take_warnings(struct submission *s, const ProtobufCMessage *body)
 {
-	struct kind_problem problems[8];
-	size_t count = s->kind->warn != NULL ? s->kind->warn(body, problems, 8) : 0;
+	struct kind_problem problems[WARNINGS_MAX];
+	size_t count = s->kind->warn != NULL
+	    ? s->kind->warn(body, problems, WARNINGS_MAX - s->warning_count)
+	    : 0;
 
 	for (size_t i = 0; i < count; i++)
 		(void)snprintf(s->warnings[s->warning_count++], sizeof(s->warnings[0]),
 		    "%.63s: %.199s", problems[i].path, problems[i].words);
+}
+
+/* How M fits what it is about, as far as its author should hear. Nothing new when M is here: the
+ * same command was given again. */
+static enum err
+take_advice(struct submission *s, struct txn *t, const ProtobufCMessage *body)
+{
+	CLEANUP(history_release) struct history d = { 0 };
+	const struct kind *k = s->kind;
+	struct exchange_message m = { .id = s->id,
+		.kind = k,
+		.author = s->office->config.authority,
+		.created_ms = s->now.utc_ms,
+		.has_about = s->has_about,
+		.about = s->about,
+		.is_final = k->is_final == NULL || k->is_final(body),
+		.until_ms = k->until != NULL ? k->until(body) : 0 };
+	const char *words;
+	enum err e;
+
+	if (!s->has_about || k->effect == EFFECT_NONE || k->effect == EFFECT_ASKS)
+		return OK;
+	e = history_load(s->office, t, s->exchange, s->now.utc_ms, &d);
+	if (e != OK)
+		return e;
+	for (size_t i = 0; i < d.count; i++) {
+		if (id_equal(d.facts[i].id, s->id))
+			return OK;
+	}
+	words = exchange_advice(&d.exchange, &m);
+	if (words != NULL && s->warning_count < WARNINGS_MAX)
+		(void)snprintf(
+		    s->warnings[s->warning_count++], sizeof(s->warnings[0]), "%s", words);
+	return OK;
 }
 
 void
@@ -484,6 +522,8 @@ build(struct submission *s, struct txn *t, const Citex__Submit *in)
 		e = set_handling(s, in);
 	if (e == OK)
 		e = set_attachments(s, in);
+	if (e == OK)
+		e = take_advice(s, t, body);
 	if (e == OK) {
 		set_names(s, in);
 		set_rule(s);
@@ -596,7 +636,7 @@ tell_submitted(struct submission *s)
 {
 	Citex__Submitted out = CITEX__SUBMITTED__INIT;
 	char id[ID_TEXT_BYTES], exchange[ID_TEXT_BYTES];
-	char *warnings[8];
+	char *warnings[WARNINGS_MAX];
 
 	id_print(s->id, id);
 	id_print(s->exchange, exchange);

@@ -90,7 +90,14 @@ def test_a_query_and_its_answer(lab):
     lab.citex("ke.ma", "answer", query, "--outcome", "not-issued", "--text", "None.")
     lab.citex("gb.ma", "wait", query, "--for", "answered", "--timeout", "30s")
     check(lab.json("gb.ma", "exchange", query)["state"] == "answered", "the exchange is answered")
-    lab.citex("gb.ma", "close", query, "--outcome", "refused-import")
+    done = lab.citex("ke.ma", "answer", query, "--outcome", "matches", "--text", "After all.")
+    check("Note: you have answered this before" in done.stderr, f"a second answer is not silent: {done.stderr}")
+    again = str(__import__("uuid").UUID(bytes=hostile.uuid7()))
+    for _ in range(2):
+        done = lab.citex("gb.ma", "close", query, "--outcome", "refused-import", "--id", again)
+        check("Note" not in done.stderr, f"the same command again is no second closing: {done.stderr}")
+    done = lab.citex("gb.ma", "close", query, "--outcome", "authorised", check=False)
+    check("Note: this was closed before" in done.stderr, f"a second closing is not silent: {done.stderr}")
     check(lab.json("gb.ma", "exchange", query)["state"] == "closed", "the exchange is closed")
 
 

@@ -85,6 +85,51 @@ look(struct tale *t, int64_t now_ms)
 	exchange_fill(&t->x, t->m, t->count, now_ms);
 }
 
+/* What is sent all the same, and what its author hears of it. */
+static void
+test_exchange_says_what_moves_nothing(void **state)
+{
+	static const struct {
+		const char *kind, *author, *before; /* BEFORE: a kind that is there already */
+		int64_t until_ms;
+		const char *words; /* a part of them; NULL: none */
+	} rows[] = {
+		{ "closing", "gb.ma", "reply", 0, NULL },
+		{ "closing", "gb.ma", "closing", 0, "closed before" },
+		{ "reply", "ke.ma", "query", 0, NULL },
+		{ "reply", "ke.ma", "interim", 0, NULL },
+		{ "reply", "ke.ma", "reply", 0, "answered this before" },
+		{ "reply", "ke.ma", "closing", 0, "is closed" },
+		{ "interim", "ke.ma", "query", DUE, "does not change" },
+		{ "interim", "ke.ma", "query", DUE + 1, NULL },
+		{ "interim", "ke.ma", "query", 0, NULL },
+		{ "interim", "ke.ma", "reply", DUE + 1, "answered this before" },
+		{ "note", "ke.ma", "closing", 0, NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct tale t = { .count = 0 };
+		const struct kind *before = kind_by_name(rows[i].before);
+		struct exchange_message *m;
+		const char *words;
+
+		ask(&t, T0, -1);
+		if (before->effect != EFFECT_ASKS)
+			say(&t, rows[i].before, before->effect == EFFECT_CLOSES ? "gb.ma" : "ke.ma",
+			    1, T0 + 1);
+		look(&t, T0 + 2);
+		m = say(&t, rows[i].kind, rows[i].author, 1, T0 + 2);
+		m->until_ms = rows[i].until_ms;
+		words = exchange_advice(&t.x, m);
+		if ((words == NULL) != (rows[i].words == NULL) ||
+		    (words != NULL && strstr(words, rows[i].words) == NULL))
+			fail_msg("%s after %s: %s", rows[i].kind, rows[i].before,
+			    words == NULL ? "nothing" : words);
+		exchange_release(&t.x);
+	}
+}
+
 /* 3(c): nothing is due before both sides hold the receipt. */
 static void
 test_exchange_not_delivered_has_no_due(void **state)
@@ -383,6 +428,7 @@ int
 main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		T(test_exchange_says_what_moves_nothing),
 		T(test_exchange_not_delivered_has_no_due),
 		T(test_exchange_is_due_two_weeks_after_the_receipt),
 		T(test_exchange_is_due_soon_two_days_before),
