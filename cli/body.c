@@ -59,17 +59,22 @@ code_at(const struct kind *k, const char *path, const char *value, const struct 
 	return NULL;
 }
 
+void
+body_add_value(const struct kind *kind, const char *path, const char *value, struct buffer *out)
+{
+	const struct code_list *list = NULL;
+	const struct code *code = code_at(kind, path, value, &list);
+	if (code == NULL)
+		buffer_add_str(out, value);
+	else
+		buffer_printf(out, "%s (%s)", code->word, said_name(list, code));
+}
+
 static void
 print_text(const struct printer *p, const char *label, const char *value)
 {
 	CLEANUP(buffer_release) struct buffer text = { 0 };
-	const struct code_list *list = NULL;
-	const struct code *code = code_at(p->kind, p->path, value, &list);
-	if (code == NULL) {
-		output_field(p->to, p->indent, label, value);
-		return;
-	}
-	buffer_printf(&text, "%s (%s)", code->word, said_name(list, code));
+	body_add_value(p->kind, p->path, value, &text);
 	output_field(p->to, p->indent, label, buffer_text(&text));
 }
 

@@ -263,8 +263,9 @@ add_due(struct table *t, const Citex__DueRow *row, const char *id)
 {
 	char due[32];
 	pretty_time(row->due, due);
-	const char *const cells[] = { due, row->overdue ? _("OVERDUE") : "", row->who,
-		said_word(row->owes), row->to, row->subject, id, row->paragraph };
+	const char *const cells[] = { *row->since == '\0' ? _("not delivered yet") : due,
+		row->overdue ? _("OVERDUE") : "", row->who, said_word(row->owes), row->to,
+		row->subject, id, row->paragraph };
 	table_row(t, row->overdue ? PAINT_RED : PAINT_NONE, cells);
 }
 

@@ -303,6 +303,7 @@ cmd_exchange(struct call *c)
 {
 	CLEANUP(client_drop) struct client *client = NULL;
 	CLEANUP(proto_wipe_drop) Citex__Answer *answer = NULL;
+	CLEANUP(buffer_release) struct buffer outcome = { 0 };
 	Citex__ShowExchange show = CITEX__SHOW_EXCHANGE__INIT;
 	Citex__Request r = CITEX__REQUEST__INIT;
 	enum err e = call_office(c, &client);
@@ -318,7 +319,8 @@ cmd_exchange(struct call *c)
 	output_heading(&c->out, x->subject);
 	output_field(&c->out, 0, _("Exchange"), x->exchange);
 	output_field(&c->out, 0, _("State"), said_word(x->state));
-	output_field(&c->out, 0, _("Outcome"), x->outcome);
+	body_add_value(kind_by_name("closing"), "outcome", x->outcome, &outcome);
+	output_field(&c->out, 0, _("Outcome"), buffer_text(&outcome));
 	output_gap(&c->out);
 	print_addressees(&c->out, x->addressees, x->n_addressees);
 	print_messages(&c->out, x);

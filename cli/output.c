@@ -45,7 +45,8 @@ enum err
 output_finish(struct output *o, struct failure *f)
 {
 	if (fflush(o->to) != 0 || ferror(o->to))
-		return failure_errno(f, ERR_IO, _("the output could not be written"));
+		return failure_errno(f, ERR_IO,
+		    _("what was asked for was done, but the output could not be written"));
 	return OK;
 }
 

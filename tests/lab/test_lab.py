@@ -99,6 +99,10 @@ def test_a_query_and_its_answer(lab):
     done = lab.citex("gb.ma", "close", query, "--outcome", "authorised", check=False)
     check("Note: this was closed before" in done.stderr, f"a second closing is not silent: {done.stderr}")
     check(lab.json("gb.ma", "exchange", query)["state"] == "closed", "the exchange is closed")
+    told = lab.citex("gb.ma", "exchange", query).stdout
+    check("authorised (Import or re-export authorised)" in told, f"the outcome is in words: {told}")
+    done = lab.run("sh", "-c", f"{lab.program('citex')} -a gb.ma exchange {query} >/dev/full", check=False)
+    check(done.returncode != 0 and "what was asked for was done" in done.stderr, f"no room for the output: {done}")
 
 
 def test_the_same_id_never_sends_twice(lab):
@@ -311,6 +315,7 @@ def test_the_relay_keeps_the_mail_of_one_who_is_away(lab):
     alert = lab.json("secretariat", "alert", "--all", "--text", "to everybody")["id"]
     query = ask(lab, "to so", to="so.ma")
     wait_until("the relay has it", 30, lambda: state(lab, "gb.ma", query, "so.ma") == "relayed")
+    check("not delivered yet" in lab.citex("gb.ma", "due").stdout, "nothing is due before it is there, and that is said")
     node = [lab.run(lab.program("citex"), "-n", "secretariat", "node", "queue", who, check=False).returncode
             for who in ("so", "ke", "zz")]
     check(node == [0, 0, 4], f"the queue for a node, an empty one, and one that nobody knows: {node}")
