@@ -145,6 +145,12 @@ node_crash(struct node *n)
 }
 
 void
+node_end(struct node *n)
+{
+	machine_end(n->machine);
+}
+
+void
 nodes_run(int64_t ms)
 {
 	world_run(world_now().mono_ms + ms);

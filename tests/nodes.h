@@ -44,6 +44,8 @@ struct node *nodes_get(struct nodes *n, const char *name);
 void node_start(struct node *n);
 /* It dies, and boots again within two seconds. */
 void node_crash(struct node *n);
+/* It ends as it should, and boots again within two seconds. */
+void node_end(struct node *n);
 /* Let MS pass. */
 void nodes_run(int64_t ms);
 /* Run until CONDITION, which may be an expression, holds; fails the test after 10 virtual minutes.

@@ -214,6 +214,8 @@ post_new(struct loop *l, struct store *store, const struct post_config *c, struc
 		e = spool_lanes(p->spool, count_lane, p);
 	}
 	if (e == OK)
+		spool_take_tried(p->spool, p->queue);
+	if (e == OK)
 		e = lookout_begin(p->lookout);
 	if (e == OK) {
 		p->workers = workers_new(l, 1);
@@ -256,8 +258,13 @@ post_free(struct post *p)
 	admin_free(p->admin);
 	probes_free(p->probes);
 	close_all(p);
-	if (p->committer != NULL)
+	if (p->committer != NULL) {
+		enum err e;
 		committer_free(p->committer);
+		e = spool_put_tried(p->spool, p->queue);
+		if (e != OK) /* then `withdraw' is refused for what waits: no more than that */
+			log_event(LEVEL_WARNING, "tried-not-kept", LOG_ERR(e));
+	}
 	if (p->workers != NULL)
 		workers_free(p->workers);
 	while (p->errands != NULL)

@@ -341,6 +341,18 @@ lane_has_tried(const struct lane *l, enum lane_class class, uint64_t ticket)
 	return ticket <= l->classes[class].tried;
 }
 
+uint64_t
+lane_tried(const struct lane *l, enum lane_class class)
+{
+	return l->classes[class].tried;
+}
+
+void
+lane_set_tried(struct lane *l, enum lane_class class, uint64_t ticket)
+{
+	l->classes[class].tried = ticket;
+}
+
 bool
 lane_has_next(const struct lane *l, enum lane_class class, struct now now)
 {

@@ -65,9 +65,12 @@ void lane_page(
 
 /* The first item of CLASS that is ready at NOW; it is in flight from then on. */
 bool lane_next(struct lane *l, enum lane_class class, struct now now, uint64_t *ticket);
-/* Whether lane_next() may have given TICKET, or a later one, since the queue was made: over lanes
- * that closed and opened again. */
+/* Whether lane_next() may have given TICKET, or a later one, since the queue was made or
+ * before (lane_set_tried()): over lanes that closed and opened again. */
 bool lane_has_tried(const struct lane *l, enum lane_class class, uint64_t ticket);
+/* The last ticket that was given so; 0: none. To be told to the next queue of the same disk. */
+uint64_t lane_tried(const struct lane *l, enum lane_class class);
+void lane_set_tried(struct lane *l, enum lane_class class, uint64_t ticket);
 /* Whether there is one. */
 bool lane_has_next(const struct lane *l, enum lane_class class, struct now now);
 /* The item is not in flight any more, and ready at UNTIL_MS (mono_ms). */

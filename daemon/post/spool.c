@@ -49,9 +49,30 @@ const struct store_layout spool_layout = {
 
 /* --- opening --- */
 
+/* What a clean end has left. It is true for the disk that ended so, and once. */
+static enum err
+take_tried_row(struct spool *s, struct txn *t, bool is_new)
+{
+	struct key word = key_word("tried");
+	struct bytes value;
+	struct reader r;
+	enum err e = store_get(t, TABLE_FACTS, key_bytes(&word), &value);
+
+	if (e != OK)
+		return e == ERR_NOT_FOUND ? s->broken : e;
+	r = (struct reader){ value, OK };
+	if (!is_new) {
+		s->old_tickets = read_u64(&r);
+		buffer_add(&s->tried, r.left);
+	}
+	batch_del(s, t, TABLE_FACTS, word);
+	return r.err == OK ? s->broken : ERR_CORRUPT;
+}
+
 static enum err
 first_rows(struct spool *s, struct txn *t)
 {
+	bool is_new = false;
 	struct key word = key_word("incarnation"), last = key_word("last");
 	struct reader r;
 	struct bytes value;
@@ -63,6 +84,7 @@ first_rows(struct spool *s, struct txn *t)
 		memcpy(s->incarnation, value.at, INCARNATION_BYTES);
 	} else if (e == ERR_NOT_FOUND || (e == OK && value.len == INCARNATION_BYTES)) {
 		random_bytes(s->incarnation, INCARNATION_BYTES);
+		is_new = true;
 		batch_put(s, t, TABLE_FACTS, word, BYTES_OF(s->incarnation));
 		s->restored = e == OK;
 		if (s->restored)
@@ -75,7 +97,9 @@ first_rows(struct spool *s, struct txn *t)
 		return e == ERR_NOT_FOUND ? s->broken : e;
 	r = (struct reader){ value, OK };
 	s->last_number = s->old_tickets = read_u64(&r);
-	return reader_finish(&r) == OK ? s->broken : ERR_CORRUPT;
+	if (reader_finish(&r) != OK)
+		return ERR_CORRUPT;
+	return take_tried_row(s, t, is_new);
 }
 
 enum err
@@ -128,6 +152,7 @@ spool_free(struct spool *s)
 {
 	if (s == NULL)
 		return;
+	buffer_release(&s->tried);
 	free(s->drafts);
 	free(s->deltas);
 	free(s);
@@ -149,6 +174,52 @@ uint64_t
 spool_old_tickets(const struct spool *s)
 {
 	return s->old_tickets;
+}
+
+enum err
+spool_put_tried(struct spool *s, const struct queue *q)
+{
+	struct buffer value = { 0 };
+	struct txn *t = NULL;
+	const struct lane *l;
+	enum err e = spool_begin(s, &t);
+
+	if (e != OK)
+		return e;
+	buffer_add_u64(&value, s->old_tickets);
+	for (size_t i = 0; (l = queue_lane_at(q, i)) != NULL; i++) {
+		for (unsigned c = 0; c < LANE_CLASSES; c++) {
+			uint64_t ticket = lane_tried(l, (enum lane_class)c);
+			if (ticket == 0 || lane_name(l)[0] != LANE_NODE)
+				continue;
+			buffer_add_u64(&value, ticket);
+			buffer_add_u8(&value, (uint8_t)c);
+			buffer_add_u8(&value, (uint8_t)strlen(lane_name(l)));
+			buffer_add_str(&value, lane_name(l));
+		}
+	}
+	batch_put_buffer(s, t, TABLE_FACTS, key_word("tried"), &value);
+	return spool_commit(s, t);
+}
+
+void
+spool_take_tried(struct spool *s, struct queue *q)
+{
+	struct reader r = { buffer_bytes(&s->tried), OK };
+
+	while (r.err == OK && r.left.len > 0) {
+		char name[LANE_NAME_BYTES] = "";
+		uint64_t ticket = read_u64(&r);
+		unsigned class = read_u8(&r);
+		struct bytes lane = read_bytes(&r, read_u8(&r));
+		if (r.err != OK || class >= LANE_CLASSES || lane.len >= sizeof(name)) {
+			s->old_tickets = s->last_number; /* not ours: nothing is certain */
+			break;
+		}
+		memcpy(name, lane.at, lane.len);
+		lane_set_tried(queue_lane(q, name), (enum lane_class) class, ticket);
+	}
+	buffer_release(&s->tried);
 }
 
 bool

@@ -221,8 +221,13 @@ enum err spool_find(struct spool *s, struct id id, const uint8_t digest[DIGEST_B
  * more). ERR_NOT_YET: its attachments are not all here. */
 enum err spool_place(struct spool *s, struct id id, const uint8_t digest[DIGEST_BYTES],
     struct spool_place *out) MUST_CHECK;
-/* Tickets up to this one were given before the spool was opened. */
+/* Tickets up to this one may have been tried and nobody knows: they were given before a crash. */
 uint64_t spool_old_tickets(const struct spool *s);
+/* At a clean end: how far each lane of Q was tried. The next process takes it, once: after a crash,
+ * or in a spool that was restored, there is nothing to take. Commits; nothing else is under way. */
+enum err spool_put_tried(struct spool *s, const struct queue *q) MUST_CHECK;
+/* Tell Q what the process before this one put; nothing when it put nothing. */
+void spool_take_tried(struct spool *s, struct queue *q);
 
 /* The parts of envelope NUMBER, and for each the chunks that are here: all below *NEXT, and those
  * in *LATER (bit I: chunk *NEXT + I). */

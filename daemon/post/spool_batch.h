@@ -27,7 +27,8 @@ struct spool {
 	const struct spool_signer *signer;
 	uint8_t incarnation[INCARNATION_BYTES];
 	bool restored;
-	uint64_t old_tickets; /* the last number of the process before this one */
+	uint64_t old_tickets; /* up to this one: given before a crash */
+	struct buffer tried; /* what the process before put; until it is taken */
 	/* The rest is the store thread's: of the batch under way. */
 	uint64_t last_number;
 	enum err broken; /* a write failed: the batch must not be committed */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An office wants envelopes back. They go back only when it is certain that no
- * other node was ever offered one: stored by this process, once, for a node,
- * and later than whatever its lane gave out since. What was there before this
- * process began is not certain, for attempts are not written to the disk. While
- * the spool is being told, outgo.c asks here and does not offer them.
+ * other node was ever offered one: stored once, for a node, and later than
+ * whatever its lane gave out. What was there before a crash is not certain, for
+ * attempts are written to the disk at a clean end only. While the spool is
+ * being told, outgo.c asks here and does not offer them.
  *
  * Yes is said after the commit. An office that does not hear it (a crash, a
  * broken line) offers its envelopes again, and they are taken in again: never

@@ -151,6 +151,10 @@ def test_what_waits_for_a_peer_is_withdrawn(lab):
     query = ask(lab, "never mind", "--attach", blob(lab, "never.bin", 300_000))
     wait_until("the officer is told why", 30, lambda: lab.json("gb.ma", "track", query)["addressees"][0]["reason"])
     check(state(lab, "gb.ma", query) == "queued", "it is queued")
+    lab.stop("gb")
+    lab.start("gb")
+    wait_until("its post says after the restart that it waits", 30,
+               lambda: lab.json("gb.ma", "track", query)["addressees"][0]["reason"])
     alert = lab.json("secretariat", "alert", "--all", "--text", "all but one have it")["id"]
     arrives(lab, alert, "gb.ma", "secretariat")
     done = lab.citex("secretariat", "withdraw", alert, check=False)

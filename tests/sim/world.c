@@ -1150,6 +1150,18 @@ machine_crash(struct machine *m)
 }
 
 void
+machine_end(struct machine *m)
+{
+	if (m->loop == NULL)
+		return;
+	m->crashed(m->arg, m);
+	m->loop->dead = true;
+	m->loop = NULL;
+	trace(78);
+	later(NULL, 1 + (int64_t)world_chance(2000), boot_again, m);
+}
+
+void
 world_crash_rate(unsigned per_mille)
 {
 	world.crash_per_mille = per_mille;

@@ -61,6 +61,9 @@ void machine_deaths_max(struct machine *m, unsigned max);
 bool machine_may_die(const struct machine *m);
 /* M dies now (between events). */
 void machine_crash(struct machine *m);
+/* M ends as it should (between events): CRASHED is called, what it commits counts, and it boots
+ * again soon. */
+void machine_end(struct machine *m);
 /* Chance of dying at one commit, in 1/1000. */
 void world_crash_rate(unsigned per_mille);
 /* Chance that a link is cut at one delivery, in 1/1000. */

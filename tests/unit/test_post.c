@@ -1275,6 +1275,48 @@ test_what_was_offered_once_is_not_given_back(void **state)
 	assert_int_equal(t.addressee->envelopes, 1);
 }
 
+static struct desk *
+back_at_office(struct two *t)
+{
+	struct desk *again;
+
+	nodes_until(t->gb->post != NULL);
+	again = desk_office(t->gb, "gb.ma");
+	nodes_until(again->ready);
+	return again;
+}
+
+/* What was tried is written at a clean end, and is as true then as before. */
+static void
+test_what_a_former_process_never_offered_is_given_back(void **state)
+{
+	struct two t = begin(*state);
+	const struct parcel two = { .id = 2 }, three = { .id = 3 };
+	struct desk *again;
+
+	desk_offer(t.author, &back, 1);
+	nodes_until(t.author->slips == 1);
+	machine_cut(t.ke->machine, true);
+	desk_offer(t.author, &two, 2); /* offered, into a line that swallows it */
+	nodes_until(t.author->taken == 2);
+	nodes_run(HOUR_MS);
+	desk_offer(t.author, &three, 3);
+	nodes_until(t.author->taken == 3);
+	for (unsigned i = 0; i < 2; i++) { /* and over one more end */
+		node_end(t.gb);
+		again = back_at_office(&t);
+		assert_int_equal(take_back(*state, again, &two), ERR_WRONG_STATE);
+	}
+	assert_int_equal(take_back(*state, again, &three), OK);
+	node_crash(t.gb);
+	again = back_at_office(&t);
+	desk_offer(again, &three, 4); /* it was known before: it may have left, for all one knows */
+	nodes_until(again->taken == 1);
+	assert_int_equal(take_back(*state, again, &three), ERR_WRONG_STATE);
+	heal(&t);
+	nodes_until(t.addressee->envelopes == 2);
+}
+
 static void
 test_what_a_former_process_stored_is_not_given_back(void **state)
 {
@@ -1284,10 +1326,10 @@ test_what_a_former_process_stored_is_not_given_back(void **state)
 	machine_cut(t.ke->machine, true);
 	desk_offer(t.author, &back, 1);
 	nodes_until(t.author->taken == 1);
-	node_crash(t.gb);
+	node_end(t.gb); /* what it says at its end is for the next only */
 	nodes_until(t.gb->post != NULL);
-	again = desk_office(t.gb, "gb.ma");
-	nodes_until(again->ready);
+	node_crash(t.gb);
+	again = back_at_office(&t);
 	assert_int_equal(take_back(*state, again, &back), ERR_WRONG_STATE);
 	heal(&t);
 	nodes_until(t.addressee->envelopes == 1);
@@ -1451,6 +1493,7 @@ main(void)
 		TEST(test_office_takes_back_what_was_never_offered),
 		TEST(test_attachments_go_with_what_is_taken_back),
 		TEST(test_what_was_offered_once_is_not_given_back),
+		TEST(test_what_a_former_process_never_offered_is_given_back),
 		TEST(test_what_a_former_process_stored_is_not_given_back),
 		TEST(test_all_go_back_or_none),
 		TEST(test_what_was_given_back_and_offered_again_goes),

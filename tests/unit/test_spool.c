@@ -993,6 +993,47 @@ test_what_came_again_is_known_to_have(void **state)
 	assert_true(at.again && at.ticket <= spool_old_tickets(w->spool));
 }
 
+/* For the next process, once; and not on a disk that came from a backup. */
+static void
+test_what_was_tried_is_told_once(void **state)
+{
+	struct world *w = *state;
+	uint64_t certain = spool_old_tickets(w->spool), last;
+	struct spool_place at;
+
+	assert_int_equal(accept_to(w, &back_one, "nke", CITEX__SLIP_TYPE__SLIP_NONE), OK);
+	assert_int_equal(place_of(w, &back_one, &at), OK);
+	last = at.ticket;
+	for (unsigned i = 0; i < 4; i++) {
+		struct queue *q = queue_new();
+		const struct lane *l;
+
+		if (i < 2) { /* 0, 1: told; 2: not told; 3: told, and restored */
+			lane_set_tried(queue_lane(q, "nke"), LANE_ROUTINE, 7 + i);
+			lane_set_tried(queue_lane(q, "nso"), LANE_URGENT, 9);
+			lane_set_tried(queue_lane(q, "oke.ma"), LANE_URGENT, 11);
+		}
+		if (i != 2)
+			assert_int_equal(spool_put_tried(w->spool, q), OK);
+		queue_free(q);
+		if (i == 3)
+			assert_int_equal(store_mark_restored(w->store), OK);
+		close_spool(w);
+		open_spool(w);
+		q = queue_new();
+		spool_take_tried(w->spool, q);
+		l = queue_find(q, "nke");
+		assert_int_equal(l != NULL ? lane_tried(l, LANE_ROUTINE) : 0, i < 2 ? 7 + i : 0);
+		l = queue_find(q, "nso");
+		assert_int_equal(l != NULL ? lane_tried(l, LANE_URGENT) : 0, i < 2 ? 9 : 0);
+		assert_null(queue_find(q, "oke.ma"));
+		assert_int_equal(spool_old_tickets(w->spool) >= last, i >= 2);
+		assert_true(i >= 2 || spool_old_tickets(w->spool) == certain);
+		queue_free(q);
+	}
+	assert_sound(w);
+}
+
 static void
 test_what_was_moved_may_have_left(void **state)
 {
@@ -1258,6 +1299,7 @@ main(void)
 		ON_BOTH(test_what_is_taken_back_leaves_with_its_chunks_and_no_slip),
 		ON_BOTH(test_all_are_taken_back_or_none),
 		ON_BOTH(test_what_came_again_is_known_to_have),
+		ON_BOTH(test_what_was_tried_is_told_once),
 		ON_BOTH(test_what_was_moved_may_have_left),
 		ON_BOTH(test_directory_split_and_peers_are_kept),
 		ON_BOTH(test_heads_are_read_so_many_at_once),
