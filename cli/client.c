@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cli/said.h"
 #include "cli/words.h"
 #include "proto/ids.h"
 
@@ -340,11 +341,12 @@ receive_frame(struct client *c, struct bytes *frame)
 static enum err
 failed(struct client *c, const Citex__Failure *failure)
 {
+	CLEANUP(buffer_release) struct buffer words = { 0 };
 	enum err e = err_from_name(failure->error);
 	if (e == OK)
 		e = ERR_UNEXPECTED;
-	return failure_set(
-	    c->failure, e, "%s", _(failure->words[0] != '\0' ? failure->words : err_words(e)));
+	said_append(failure->words[0] != '\0' ? failure->words : err_words(e), &words);
+	return failure_set(c->failure, e, "%s", buffer_text(&words));
 }
 
 /* Takes ANSWER: gives it on as *OUT, or frees it. */

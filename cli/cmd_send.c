@@ -500,18 +500,6 @@ print_due(struct call *c, const struct kind *k, const char *due)
 		    &c->out, _("The time for the answer begins when they have it; see: citex due"));
 }
 
-/* `sanitised: is not set', or a sentence without a field. */
-static void
-add_warning(const char *text, struct buffer *out)
-{
-	size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz_.0123456789");
-	if (len > 0 && strncmp(text + len, ": ", 2) == 0) {
-		buffer_add(out, (struct bytes){ (const uint8_t *)text, len + 2 });
-		text += len + 2;
-	}
-	said_append(text, out);
-}
-
 void
 send_print(struct call *c, const Citex__Submitted *s, const struct kind *k)
 {
@@ -519,7 +507,7 @@ send_print(struct call *c, const Citex__Submitted *s, const struct kind *k)
 	pretty_list(s->to, s->n_to, &to);
 	for (size_t i = 0; i < s->n_warnings; i++) {
 		CLEANUP(buffer_release) struct buffer words = { 0 };
-		add_warning(s->warnings[i], &words);
+		said_append(s->warnings[i], &words);
 		output_note(&c->out, _("Note: %s"), buffer_text(&words));
 	}
 	if (s->known)

@@ -27,6 +27,39 @@ static const struct sentence sentences[] = {
 	{ N_("`%.20s' is no grade of the scheme %.20s"), false },
 	{ N_("a %s needs no release: leave --release out"), false },
 	{ N_("is more than %ld months after the first day, the most for this type"), false },
+	/* What an office refuses. */
+	{ N_("there is no message or exchange %s here; `citex inbox' and `citex sent' list them"),
+	    false },
+	{ N_("%s fits more than one message: give more of the id"), false },
+	{ N_("`%s' is no id, nor the beginning of one: it is as 0193f3c2-1a2b"), false },
+	{ N_("%s may look at quarantine but not act on it; the administrator can allow it (may = "
+	     "manage)"),
+	    false },
+	{ N_("a %s can't be answered with `%s'"), true },
+	{ N_("this message is your own; wait for the answer of %s"), true },
+	{ N_("name the message: citex %s ID"), false },
+	{ N_("%s: %s; `citex inbox' and `citex sent' list what is here"), true },
+	{ N_("at most %d addressees"), false },
+	{ N_("at most %d attachments"), false },
+	{ N_("directory %lu does not list %s yet: ask the Secretariat"), false },
+	{ N_("there is no authority %s; `citex directory' lists them"), false },
+	{ N_("%s is your own authority: name another"), false },
+	{ N_("%s may not send a %s to %s (%s)"), true },
+	{ N_("%s cannot read messages of kind %s; --even-if-unreadable sends it all the same"),
+	    true },
+	{ N_("`%s' is no TLP label: use red, amber+strict, amber, green or clear"), false },
+	{ N_("the message has %zu bytes, at most %lu fit: shorten it, or attach what is long"),
+	    false },
+	{ N_("`%s' is no message id (a UUID)"), false },
+	{ N_("TLP:AMBER stays with the authorities of your Party; ask %.64s for permission"),
+	    false },
+	{ N_("TLP:AMBER+STRICT stays inside your authority; ask %.64s for permission"), false },
+	{ N_("TLP:RED is for you alone; ask %.64s for permission"), false },
+	{ N_("there is no box `%s'"), false },
+	{ N_("quarantine knows no `%s'"), false },
+	{ N_("there is no kind of message called `%s'"), false },
+	{ N_("the directory has no node %s"), false },
+	{ N_("the directory has no node or authority %s"), false },
 	/* The office's doctor. */
 	{ N_("number %llu, fresh until %s%s"), true },
 	{ N_("valid until %s"), false },
@@ -106,10 +139,19 @@ fill(const char *format, const struct bytes *holes, size_t count, bool words, st
 	}
 }
 
+/* The length of `sanitised: ' or `ke.ma: ' before a sentence; 0: there is none. */
+static size_t
+prefix_length(const char *text)
+{
+	size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz_.-0123456789");
+	return len > 0 && strncmp(text + len, ": ", 2) == 0 ? len + 2 : 0;
+}
+
 void
 said_append(const char *text, struct buffer *out)
 {
 	struct bytes holes[HOLES_MAX];
+	size_t prefix = prefix_length(text);
 	const char *whole = _(text);
 	for (size_t i = 0; whole == text && i < sizeof(sentences) / sizeof(*sentences); i++) {
 		const char *format = sentences[i].format, *ours = _(format);
@@ -117,6 +159,11 @@ said_append(const char *text, struct buffer *out)
 		if (ours == format || !comes_of(text, format, holes, &count))
 			continue;
 		fill(ours, holes, count, sentences[i].words, out);
+		return;
+	}
+	if (whole == text && prefix > 0) {
+		buffer_add(out, (struct bytes){ (const uint8_t *)text, prefix });
+		said_append(text + prefix, out);
 		return;
 	}
 	buffer_add_str(out, whole);

@@ -9,8 +9,8 @@
  * what programs read is never translated, nor what another authority wrote. */
 
 /* Append TEXT to OUT: a sentence of the checks of forms, of the office's doctor
- * or of the list of errors, with its parameters as they are. What is not known
- * stays as it is. */
+ * or of the list of errors, with its parameters as they are; before it, perhaps, what it speaks
+ * of (`ke.ma: '). What is not known stays as it is. */
 void said_append(const char *text, struct buffer *out);
 /* How far a message is, what an exchange is (`stored', `answered'), what an
  * authority is (`management'), what kind a message is (`query'): WORD itself

@@ -48,8 +48,12 @@ left_english() { # LANGUAGE COMMAND...
 # Sentences with parameters that arrive filled in: cli/said.c has to know them.
 known_sentences() {
 	xgettext --omit-header --keyword=N_ --output="$folder/said.pot" "$source/cli/said.c"
-	xgettext --omit-header --keyword=N_ --keyword=problem_set:3 --keyword=problem_add:5 --output="$folder/sent.pot" \
-		"$source/proto/check.c" "$source/proto/kind.c" "$source"/proto/kinds/*.c "$source/daemon/office/doctor.c"
+	printf 'msgid "%s"\nmsgstr ""\n\n' '%s' '%s: %s' '%s%s%s' >"$folder/no-words.po"
+	xgettext --omit-header --keyword=N_ --keyword=problem_set:3 --keyword=problem_add:5 --keyword=refuse:3 \
+		--keyword=turn_fail:3 --keyword=forbid:2 --exclude-file="$folder/no-words.po" --output="$folder/sent.pot" \
+		"$source/proto/check.c" "$source/proto/kind.c" "$source"/proto/kinds/*.c "$source/proto/handling.c" \
+		"$source/daemon/office/doctor.c" "$source/daemon/office/send.c" "$source"/daemon/office/desk*.c \
+		"$source/daemon/post/admin.c"
 	msggrep --msgid --regexp=% --output-file="$folder/formats.pot" "$folder/sent.pot"
 	grep -q '^msgid "[^"]' "$folder/formats.pot" || return 1
 	msgcmp --use-untranslated "$folder/said.pot" "$folder/formats.pot" >"$folder/judged" 2>&1 && return

@@ -3,6 +3,7 @@
  * recording that somebody asked (the audit). */
 #include "proto/handling.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -46,10 +47,15 @@ is_named(const Citex__Handling *h, const char *authority)
 	return false;
 }
 
+PRINTF(2, 3)
 static bool
-refuse(char *why, const char *label, const char *rule, const char *from)
+forbid(char *why, const char *fmt, ...)
 {
-	snprintf(why, HANDLING_WHY_BYTES, "TLP:%s %s; ask %.64s for permission", label, rule, from);
+	va_list args;
+
+	va_start(args, fmt);
+	(void)vsnprintf(why, HANDLING_WHY_BYTES, fmt, args);
+	va_end(args);
 	return false;
 }
 
@@ -71,13 +77,16 @@ handling_allows(
 	case RANK_AMBER:
 		if (same_party(to, me))
 			return true;
-		return refuse(why, labels[rank], "stays with the authorities of your Party", from);
+		return forbid(why,
+		    "TLP:AMBER stays with the authorities of your Party; ask %.64s for permission",
+		    from);
 	case RANK_STRICT:
 		if (strcmp(to, me) == 0)
 			return true;
-		return refuse(why, labels[rank], "stays inside your authority", from);
+		return forbid(why,
+		    "TLP:AMBER+STRICT stays inside your authority; ask %.64s for permission", from);
 	case RANK_RED:
-		return refuse(why, labels[rank], "is for you alone", from);
+		return forbid(why, "TLP:RED is for you alone; ask %.64s for permission", from);
 	default:
 		snprintf(
 		    why, HANDLING_WHY_BYTES, "it carries no handling label that is known here");

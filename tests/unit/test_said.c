@@ -36,6 +36,13 @@ test_sentences_are_found_again_with_their_parameters(void **state)
 {
 	(void)state;
 	assert_said("fr", "is needed", "est nécessaire");
+	assert_said("fr", "release: is needed", "release: est nécessaire");
+	assert_said("fr", "there is no authority xx.ma; `citex directory' lists them",
+	    "il n'y a pas d'autorité xx.ma ; « citex directory » les énumère");
+	assert_said("es", "TLP:RED is for you alone; ask ke.kws for permission",
+	    "TLP:RED es solo para usted; pida permiso a ke.kws");
+	assert_said("es", "ke.ma may not send a alert to gb.ma (3(d))",
+	    "ke.ma no puede enviar un mensaje «alerta» a gb.ma (3(d))");
 	assert_said("fr", "is longer than 70 characters", "dépasse 70 caractères");
 	assert_said("es", "way to ke", "camino a ke");
 	assert_said("fr", "ke.ma, key 0a1b", "ke.ma, clé 0a1b");
