@@ -606,6 +606,7 @@ def test_backup_and_restore(house):
     check(done.returncode == 9 and "has this store open" in done.stderr, f"check while it runs: {done.stderr}")
     done = house.run("backup", "-c", house.conf, copy)
     check(done.returncode == 0 and done.stdout.count("good") == 3, f"{done.stdout}{done.stderr}")
+    check("spool.mdb" in done.stdout.splitlines()[0], f"the spool is copied first: {done.stdout}")
     check(house.run("backup", "-c", house.conf, copy).returncode == 5, "never over another backup")
     done = house.run("restore", "-c", house.conf, copy)
     check(done.returncode == 9 and "stop it first" in done.stderr, f"restore while it runs: {done.stderr}")

@@ -786,6 +786,33 @@ def test_an_author_restored_from_an_old_backup_sends_on(lab):
         "that we did not send" in r["subject"] for r in lab.json("gb.ma", "quarantine", "list")["messages"]))
 
 
+def test_nothing_is_lost_between_the_stores_of_one_backup(lab):
+    """The stores are copied one after the other, the spool first: here much happens between two of them."""
+    spool, offices = lab.path("first"), lab.path("then")
+    lab.run(lab.program("citexd"), "backup", "-c", lab.path("ke", "citexd.conf"), spool)
+    came = [ask(lab, "between the stores"), ask(lab, "with a scan", "--attach", blob(lab, "between.bin", 300_000))]
+    for message in came:
+        arrives(lab, message)
+    lab.citex("ke.ma", "answer", came[0], "--outcome", "not-issued", "--text", "None.")
+    lab.citex("gb.ma", "wait", came[0], "--for", "answered", "--timeout", "30s")
+    lab.cut("gb", reset=True)
+    went = lab.json("ke.ma", "note", came[0], "--text", "waits at the post")["id"]
+    wait_until("it is sealed, and at the post", 20, lambda: json.loads(lab.run(
+        lab.program("citex"), "-n", "ke", "node", "queue", "--json").stdout)["queue"])
+    lab.run(lab.program("citexd"), "backup", "-c", lab.path("ke", "citexd.conf"), offices)
+    shutil.rmtree(os.path.join(spool, "offices"))
+    os.rename(os.path.join(offices, "offices"), os.path.join(spool, "offices"))
+    go_back(lab, "ke", spool)
+    lab.heal("gb")
+    arrives(lab, went, "gb.ma", "ke.ma", seconds=60)
+    for message in came:
+        wait_until("it is there", 60, lambda m=message: has(lab, "ke.ma", m))
+    check([r["id"] for r in inbox(lab, "gb.ma")].count(went) == 1, "once")
+    # and after it, all is as ever
+    after = ask(lab, "after it")
+    arrives(lab, after)
+
+
 def test_no_plaintext_anywhere(lab):
     path = lab.path(f"{CANARIES[3]}.txt")
     with open(path, "w", encoding="utf-8") as f:
@@ -854,7 +881,8 @@ GROUPS = [
     ("split", PAIR, [test_two_directories_with_one_number]),
     ("disk", PAIR, [test_a_full_disk_says_later_and_loses_nothing]),
     ("restored", PAIR, [test_an_addressee_restored_from_an_old_backup_gets_all_again,
-                        test_an_author_restored_from_an_old_backup_sends_on]),
+                        test_an_author_restored_from_an_old_backup_sends_on,
+                        test_nothing_is_lost_between_the_stores_of_one_backup]),
     ("plaintext", STORY, [test_no_plaintext_anywhere]),
 ]
 
