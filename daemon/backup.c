@@ -231,9 +231,9 @@ backup_make(const struct conf *c, const char *dir, struct buffer *why)
 	join(offices, dir, "offices");
 	if (e == OK)
 		e = make_folder(offices, why);
-	/* The spool first: what it has handed to an office by then, the office's copy has. The other
-	 * way about it would call a message delivered that no copy has. What an office gave to the
-	 * post in between is offered again, for a restored spool is another. */
+	/* The spool first: what it has handed to an office by then, the office's copy has. The
+	 * other way about it would call a message delivered that no copy has. What an office gave
+	 * to the post in between is offered again, for a restored spool is another. */
 	if (e == OK)
 		e = copy_store(&spool_layout, c->state, dir, c->store_limit_bytes, why);
 	for (size_t i = 0; e == OK && i < c->authority_count; i++)

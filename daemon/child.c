@@ -120,6 +120,8 @@ child_new(const char *who, child_count_fn *count, struct child **out)
 		e = read_start(c);
 	if (e == OK) {
 		open_log(who, c->control->start);
+		if (c->control->start->change_user)
+			secret_trust_owner(c->control->start->user);
 		e = sandbox_early(CHILD_FIRST_FD + (int)count(c->control->start));
 	}
 	if (e != OK) {

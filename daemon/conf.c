@@ -116,6 +116,22 @@ take_folder(const struct setting *s, const char *word, void *to)
 	return wrong != NULL ? wrong : take_text(s, word, to);
 }
 
+/* It may be missing, where it can be made: what holds it is there. */
+static const char *
+take_run(const struct setting *s, const char *word, void *to)
+{
+	CLEANUP(buffer_release) struct buffer above = { 0 };
+	const char *last = strrchr(word, '/'), *wrong = check_path(word, S_IFDIR);
+	struct stat st;
+
+	if (wrong != NULL && last != NULL && last != word && stat(word, &st) != 0 &&
+	    errno == ENOENT) {
+		buffer_add(&above, (struct bytes){ (const uint8_t *)word, (size_t)(last - word) });
+		wrong = check_path(buffer_text(&above), S_IFDIR);
+	}
+	return wrong != NULL ? wrong : take_text(s, word, to);
+}
+
 static const char *
 take_file(const struct setting *s, const char *word, void *to)
 {
@@ -368,6 +384,7 @@ static const struct type type_node = { "node", take_node, false };
 static const struct type type_nodes = { "nodes", take_nodes, true };
 static const struct type type_listen = { "addresses", take_listen, true };
 static const struct type type_folder = { "folder", take_folder, false };
+static const struct type type_run = { "folder", take_run, false };
 static const struct type type_file = { "file", take_file, false };
 static const struct type type_credential = { "credential", take_credential, false };
 static const struct type type_program = { "program", take_program, false };
@@ -398,8 +415,8 @@ static const struct setting settings[] = {
 	    "where other nodes can connect; none: only this node dials" },
 	{ TOP, "state", &type_folder, CONF(state), 0, 0, NULL, CITEX_LOCALSTATEDIR "/lib/citex",
 	    false, "where the stores and the directory are kept" },
-	{ TOP, "run", &type_folder, CONF(run), 0, 0, NULL, CITEX_RUNDIR, false,
-	    "where the sockets are; several nodes may share one" },
+	{ TOP, "run", &type_run, CONF(run), 0, 0, NULL, CITEX_RUNDIR, false,
+	    "where the sockets are, made when it is missing; several nodes may share one" },
 	{ TOP, "keys", &type_folder, CONF(keys), 0, 0, NULL, NULL, true,
 	    "the node's TLS and receipt keys and certificates" },
 	{ TOP, "passphrase-file", &type_file, CONF(passphrase.file), 0, 0, NULL, NULL, false,
@@ -752,6 +769,7 @@ parse_file(const char *path)
 	const cfg_flag_t many = CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES;
 	cfg_opt_t section;
 	enum err e = ERR_CONFIG;
+	struct stat st;
 	cfg_t *cfg;
 
 	(void)fill_options(OFFICER, NULL, officer);
@@ -762,6 +780,10 @@ parse_file(const char *path)
 	section.validcb = end_authority;
 	(void)fill_options(TOP, &section, top);
 
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) { /* the library's scanner would exit */
+		buffer_printf(under_way->why, "%s: is a folder", path);
+		return ERR_CONFIG;
+	}
 	cfg = cfg_init(top, CFGF_NONE);
 	if (cfg == NULL)
 		return ERR_NO_MEMORY;

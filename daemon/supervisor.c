@@ -678,6 +678,18 @@ run(struct supervisor *s)
 	loop_run(s->loop);
 }
 
+/* The folder of the sockets lies where every start of the machine finds nothing. */
+static enum err
+make_run(const struct conf *c)
+{
+	if (mkdir(c->run, 0700) == 0 && chmod(c->run, 0755) == 0) /* past the umask */
+		return OK;
+	if (errno == EEXIST)
+		return OK;
+	(void)dprintf(STDERR_FILENO, "citexd: %s: %s\n", c->run, strerror(errno));
+	return ERR_IO;
+}
+
 static enum err
 load(struct supervisor *s)
 {
@@ -691,7 +703,10 @@ load(struct supervisor *s)
 	}
 	(void)snprintf(name, sizeof(name), "citexd %s", s->conf->node);
 	log_open(name, s->conf->log_level);
-	return check_and_wait(s->path);
+	if (getuid() == 0)
+		secret_trust_owner(s->conf->user);
+	e = check_and_wait(s->path);
+	return e == OK ? make_run(s->conf) : e;
 }
 
 enum err

@@ -191,7 +191,7 @@ open_private(const char *path, int *fd)
 	if (*fd < 0)
 		return ERR_IO;
 	if (fstat(*fd, &st) != 0 || (st.st_mode & (S_IRWXG | S_IRWXO)) != 0 ||
-	    (st.st_uid != geteuid() && st.st_uid != 0)) {
+	    !secret_owner_is_trusted(st.st_uid)) {
 		close(*fd);
 		return ERR_DENIED;
 	}

@@ -2,6 +2,8 @@
 #ifndef PKI_SECRET_H
 #define PKI_SECRET_H
 
+#include <sys/types.h>
+
 #include "proto/bytes.h"
 
 /* Bytes that nobody else may see: locked in memory, left out of core dumps and
@@ -18,7 +20,11 @@ enum err secret_init(struct secret *s, size_t len) MUST_CHECK;
 enum err secret_from(struct secret *s, struct bytes from) MUST_CHECK;
 void secret_release(struct secret *s); /* fits CLEANUP() */
 struct bytes secret_bytes(const struct secret *s);
-/* The first line of the file at PATH (which must belong to us or root and be
+/* Who else may own a file with a key or a passphrase, beside us and root: whom citexd works as,
+ * when root starts it. Once, before the first is read. */
+void secret_trust_owner(uid_t user);
+bool secret_owner_is_trusted(uid_t user);
+/* The first line of the file at PATH (which must belong to somebody trusted and be
  * closed to group and others: ERR_DENIED) or of descriptor FD, without its newline. ERR_IO,
  * ERR_TOO_LARGE. */
 enum err secret_read_file(const char *path, struct secret *out) MUST_CHECK;

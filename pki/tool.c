@@ -176,7 +176,9 @@ tool_passphrase(const struct tool_args *a, bool is_new, struct secret *out)
 	if (e == ERR_DENIED)
 		return tool_fail(e, "%s: others can read it; chmod 0400 it", file);
 	if (e != OK)
-		return file == NULL ? e : tool_fail(e, "%s: %s", file, err_words(e));
+		return file == NULL
+		    ? e
+		    : tool_fail(e, "%s: %s", file, e == ERR_IO ? strerror(errno) : err_words(e));
 	if (out->len == 0)
 		return tool_fail(ERR_VALUE, "the passphrase is empty");
 	return OK;

@@ -250,7 +250,8 @@ add_card(const char *dir, const char *file)
 	if (e == OK)
 		e = read_card(buffer_bytes(&card), is_node, name, party, &issued);
 	if (e != OK)
-		return tool_fail(e, "%s is no card: %s", file, err_words(e));
+		return e == ERR_IO ? tool_fail(e, "%s: %s", file, strerror(errno))
+				   : tool_fail(e, "%s is no card: %s", file, err_words(e));
 	(void)tool_path(folder, tool_path(parties, dir, "parties", NULL), party, NULL);
 	if (access(folder, F_OK) != 0)
 		return tool_fail(ERR_NOT_FOUND,

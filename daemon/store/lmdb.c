@@ -359,7 +359,7 @@ take_lock(struct backend *b, const char *dir, const char *kind, char *why)
 		return say(why, ERR_IO, strerror(errno));
 	if (flock(b->lock_fd, LOCK_EX | LOCK_NB) == 0)
 		return OK;
-	return say(why, ERR_LOCKED, "another citexd has this store open");
+	return say(why, ERR_LOCKED, "another citexd has this store open: stop it first");
 }
 
 static enum err

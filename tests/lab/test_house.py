@@ -386,6 +386,37 @@ def test_a_wrong_line_is_named_before_anything_starts(house):
     check(not [n for n in os.listdir(house.lab.path("run")) if NODE in n], "no socket was made")
 
 
+def test_the_folder_of_the_sockets_is_made(house):
+    """As at every start of a machine: what was under /run is gone."""
+    run = house.lab.path("run-new")
+    house.write(house.with_line("run", f'run = "{run}"')[0])
+    check(house.run("-t", "-c", house.conf).returncode == 0, "it is good")
+    check(not os.path.exists(run), "-t makes nothing")
+    house.forget_log()
+    house.start()
+    check(stat.S_IMODE(os.stat(run).st_mode) == 0o755 and os.listdir(run), "it is there, and open to officers")
+    house.stop()
+    house.write(house.with_line("run", f'run = "{run}/none/none"')[0])
+    check(house.run("-t", "-c", house.conf).returncode == 2, "what it lies in is not made")
+    house.write()
+
+
+def test_keys_may_belong_to_whom_it_works_as(house):
+    """As with the unit, where root tests what the user of the daemon starts."""
+    if os.getuid() != 0:
+        raise Skipped("needs root")
+    house.write(house.with_line("user", 'user = "65534"')[0])
+    home = keys_of(house)
+    files = [house.lab.passphrase, *(os.path.join(home, n) for n in os.listdir(home) if n.endswith(".key"))]
+    for owner, good in ((65534, True), (1, False), (0, True)):
+        for name in files:
+            os.chown(name, owner, -1)
+        done = house.run("-t", "-c", house.conf)  # whose the state is, it says in any case
+        check(("passphrase: " not in done.stderr) == good, f"{owner}: {done.stderr}")
+        check((".key: " not in done.stderr) == good, f"{owner}: {done.stderr}")
+    house.write()
+
+
 def wrong(house, words, *more):
     """Both -t and a start name what is wrong."""
     for arguments in (("-t", "-c", house.conf), ("-c", house.conf)):

@@ -300,6 +300,8 @@ def test_wrong_values_are_named(d):
         ("is no role", "authority", home, "ke.x", "--role", "king", "--node", "ke", *secret),
         ("is no authority of ke", "authority", home, "gb.x", "--role", "management", "--node", "ke", *secret),
         ("--use", "renew", home, "ke.ma", "--use", "tls", *secret),
+        ("nowhere: No such file", "directory", "add", d.path("publisher"), "nowhere"),
+        ("nowhere: No such file", "party", "init", d.path("x"), "--party", "gb", "--name", "x", "--passphrase-file", "nowhere"),
         ("--reason", "revoke", home, "ke.ma", "--use", "signing", *secret),
     ]
     for row in rows:

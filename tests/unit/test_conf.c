@@ -425,6 +425,9 @@ test_conf_unreadable_or_broken_file(void **state)
 	assert_string_equal(
 	    buffer_text(&why), "/nonexistent/citexd.conf: No such file or directory");
 	buffer_clear(&why);
+	assert_int_equal(conf_load("/tmp", &c, &why), ERR_CONFIG);
+	assert_string_equal(buffer_text(&why), "/tmp: is a folder");
+	buffer_clear(&why);
 	assert_int_equal(load("node = \"ke\nstate", &c, &why), ERR_CONFIG);
 	assert_true(why.len > 0);
 	buffer_clear(&why);
