@@ -283,6 +283,16 @@ find_command(int argc, char **argv, int *used)
 	return NULL;
 }
 
+static bool
+is_group(const char *word)
+{
+	for (size_t i = 0; i < COMMAND_COUNT; i++) {
+		if (commands[i].group != NULL && strcmp(commands[i].group, word) == 0)
+			return true;
+	}
+	return false;
+}
+
 static enum err
 parse_options(const struct command *c, int argc, char **argv, struct tool_args *a, bool *help)
 {
@@ -339,10 +349,15 @@ main(int argc, char **argv)
 		return 0;
 	}
 	c = find_command(argc, argv, &used);
-	if (c == NULL) {
+	if (c == NULL && argc == 1) {
 		usage(stderr);
 		return err_exit_status(ERR_USAGE);
 	}
+	if (c == NULL)
+		return err_exit_status(tool_fail(ERR_USAGE,
+		    "there is no command `%s%s%s': citex-pki --help lists them", argv[1],
+		    argc > 2 && is_group(argv[1]) ? " " : "",
+		    argc > 2 && is_group(argv[1]) ? argv[2] : ""));
 	if (ossl_init() != OK)
 		return err_exit_status(
 		    tool_fail(ERR_CRYPTO, "this OpenSSL lacks what citex needs"));
