@@ -37,6 +37,14 @@ speaks_of(
 	return m->has_about ? id_equal(m->about, c->message) : x->clock_count == 1;
 }
 
+/* Was M not here by the day that C names? A message may be dated back by its author; when our node
+ * stored it is known. */
+static bool
+is_late(const struct exchange_clock *c, const struct exchange_message *m)
+{
+	return c->due_ms != 0 && (m->created_ms > c->due_ms || m->arrived_ms > c->due_ms);
+}
+
 static void
 extend(struct exchange_clock *c, const struct exchange_message *m)
 {
@@ -44,7 +52,7 @@ extend(struct exchange_clock *c, const struct exchange_message *m)
 		return; /* what is answered waits for nothing */
 	/* 3(c), 21(a): an interim answer moves the date, never earlier, and hides nothing that was
 	 * late */
-	if (c->due_ms != 0 && m->created_ms > c->due_ms)
+	if (is_late(c, m))
 		c->was_overdue = true;
 	if (m->until_ms > c->until_ms)
 		c->until_ms = m->until_ms;
@@ -58,7 +66,7 @@ stop(struct exchange_clock *c, const struct exchange_message *m)
 	if (c->answered_ms != 0)
 		return;
 	c->answered_ms = m->created_ms;
-	if (c->due_ms != 0 && m->created_ms > c->due_ms)
+	if (is_late(c, m))
 		c->was_overdue = true;
 }
 
@@ -90,7 +98,7 @@ close_all(struct exchange *x, const struct exchange_message *m)
 		if (c->answered_ms != 0 || c->ended)
 			continue;
 		c->ended = true;
-		if (c->due_ms != 0 && m->created_ms > c->due_ms)
+		if (is_late(c, m))
 			c->was_overdue = true;
 	}
 }

@@ -17,6 +17,7 @@ struct exchange_message {
 	const struct kind *kind; /* NULL: not known here */
 	const char *author;
 	int64_t created_ms;
+	int64_t arrived_ms; /* of what came in: when our own node stored it; 0: our own */
 	const Citex__Rule *rule; /* of a message that starts clocks; may be NULL */
 	bool begins; /* the first message of the exchange */
 	bool has_about;

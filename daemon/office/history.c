@@ -100,6 +100,7 @@ fill_facts(struct office *o, const struct history_message *m, struct exchange_me
 	*f = (struct exchange_message){ .kind = m->body != NULL ? m->kind : NULL,
 		.author = m->content->author,
 		.created_ms = (int64_t)m->content->created,
+		.arrived_ms = m->message->outgoing ? 0 : (int64_t)m->message->clock_start,
 		.rule = m->content->rule };
 	memcpy(f->id.at, m->message->id.data, ID_BYTES);
 	f->begins = bytes_equal(bytes_of_pb(m->message->id), bytes_of_pb(m->message->exchange));

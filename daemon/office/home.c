@@ -23,6 +23,7 @@ struct slip_job {
 	bool changed, ended;
 	bool again; /* it is to be sealed anew */
 	uint64_t session; /* whose offer it was */
+	int64_t now_ms;
 };
 
 static int
@@ -35,17 +36,21 @@ rank(Citex__SlipType type)
 	return (unsigned)type < sizeof(ranks) / sizeof(*ranks) ? ranks[type] : 0;
 }
 
+/* NOW_MS bounds the time: no clock waits for a day that somebody made up. */
 static void
-apply_slip(Citex__BookAddressee *a, const Citex__SlipBody *b)
+apply_slip(Citex__BookAddressee *a, const Citex__SlipBody *b, int64_t now_ms)
 {
+	uint64_t latest = (uint64_t)(now_ms + CLOCK_JUMP_MS);
+	uint64_t time = b->time < latest ? b->time : (uint64_t)now_ms;
+
 	if (b->type == CITEX__SLIP_TYPE__SLIP_STORED && a->stored == 0)
-		a->stored = b->time;
+		a->stored = time;
 	if (b->type == CITEX__SLIP_TYPE__SLIP_OPENED && a->opened == 0)
-		a->opened = b->time;
+		a->opened = time;
 	if (rank(b->type) <= rank(a->reached))
 		return;
 	a->reached = b->type;
-	a->since = b->time;
+	a->since = time;
 	text_set(&a->reason, b->reason);
 	text_set(&a->words, b->words);
 }
@@ -110,15 +115,43 @@ update_addressee(
 		    &a->base); /* about one that another has replaced: it is kept, and no more */
 		return OK;
 	}
-	if (asks_reseal(s, about) && a->reseals < RESEALS_MAX)
+	/* who has opened it has no need of another sealing, and its word stands */
+	if (asks_reseal(s, about) && a->reseals < RESEALS_MAX &&
+	    rank(a->reached) < rank(CITEX__SLIP_TYPE__SLIP_OPENED))
 		err = begin_anew(s, t, a, about);
 	else
-		apply_slip(a, s->slip.body);
+		apply_slip(a, s->slip.body, s->now_ms);
 	s->changed = a->reached != before;
 	if (err == OK)
 		err = book_put_addressee(b, t, s->message, e->addressee, a);
 	proto_free(&a->base);
 	return err;
+}
+
+/* Once the addressee's own node has it, no relay ends the wait: only they do. */
+static bool
+is_out_of_turn(
+    struct slip_job *s, struct txn *t, const Citex__BookEnvelope *e, const struct envelope *about)
+{
+	const Citex__SlipBody *b = s->slip.body;
+	const struct directory_authority *to =
+	    directory_authority(s->directory, about->outer->addressee);
+	Citex__BookAddressee *a = NULL;
+	struct id message;
+	bool is_there;
+
+	if ((b->type != CITEX__SLIP_TYPE__SLIP_REFUSED &&
+		b->type != CITEX__SLIP_TYPE__SLIP_EXPIRED) ||
+	    strcmp(b->maker, about->outer->addressee) == 0 ||
+	    (to != NULL && strcmp(b->maker, to->node) == 0))
+		return false;
+	if (id_from_bytes(bytes_of_pb(e->message), &message) != OK ||
+	    book_addressee(s->office->book, t, message, e->addressee, &a) != OK)
+		return false;
+	is_there = a->stored != 0 &&
+	    bytes_equal(bytes_of_pb(a->envelope_id), id_bytes(&s->slip.envelope_id));
+	proto_free(&a->base);
+	return is_there;
 }
 
 /* The first of its type is the proof of the time that counts; a node that lost its disk gives
@@ -151,7 +184,9 @@ slip_run(struct job *j, struct txn *t)
 		err = e->packed.len > 0 ? envelope_parse(bytes_of_pb(e->packed), &envelope)
 					: envelope_of_outer(bytes_of_pb(e->outer), &envelope);
 	s->again = s->changed = false; /* a batch that was dropped runs once more */
-	if (err == OK && slip_fits(s->directory, &s->slip, &envelope) != OK) {
+	if (err == OK &&
+	    (slip_fits(s->directory, &s->slip, &envelope) != OK ||
+		is_out_of_turn(s, t, e, &envelope))) {
 		envelope_release(&envelope);
 		proto_free(&e->base);
 		return OK; /* signed, but not theirs to say */
@@ -222,7 +257,8 @@ home_slip_arrived(struct office *o, uint32_t number, Citex__Slip *pb)
 	*s = (struct slip_job){ .job = { slip_run, slip_done, OK, NULL },
 		.office = o,
 		.number = number,
-		.session = o->session_number };
+		.session = o->session_number,
+		.now_ms = loop_now(o->loop).utc_ms };
 	proto_pack(&pb->base, &s->packed);
 	e = slip_take(pb, &s->slip);
 	if (e != OK)

@@ -214,6 +214,24 @@ test_exchange_a_late_answer_was_overdue(void **state)
 }
 
 /* Ids follow their authors' clocks: a fast asker's question stands after the answer. */
+/* Dated back by its author: our node knows when it came. */
+static void
+test_exchange_an_answer_that_came_late_was_overdue(void **state)
+{
+	struct tale *t = *state;
+	struct exchange_message *m;
+
+	ask(t, T0, -1);
+	m = say(t, "reply", "ke.ma", 1, T0 + DAYS(10));
+	m->arrived_ms = DUE;
+	look(t, DUE + DAYS(20));
+	assert_false(t->x.clocks[0].was_overdue);
+	m->arrived_ms = DUE + 1;
+	look(t, DUE + DAYS(20));
+	assert_true(t->x.clocks[0].was_overdue);
+	assert_int_equal(t->x.status, EXCHANGE_ANSWERED);
+}
+
 static void
 test_exchange_the_answer_may_stand_before_the_question(void **state)
 {
@@ -435,6 +453,7 @@ main(void)
 		T(test_exchange_silence_is_never_an_answer),
 		T(test_exchange_an_answer_stops_the_clock),
 		T(test_exchange_a_late_answer_was_overdue),
+		T(test_exchange_an_answer_that_came_late_was_overdue),
 		T(test_exchange_the_answer_may_stand_before_the_question),
 		T(test_exchange_interim_answers_move_the_date_later_only),
 		T(test_exchange_a_second_interim_answer_never_goes_back),

@@ -1423,6 +1423,50 @@ test_office_seals_anew_so_often_and_no_more(void **state)
 	expect_addressee(CITEX__SLIP_TYPE__SLIP_REFUSED, false, err_name(ERR_RESEAL));
 }
 
+static void give_slip(Citex__SlipType type, int64_t time_ms);
+static uint64_t time_of_kept_slip(unsigned type);
+
+/* What was opened is not unsaid. */
+static void
+test_office_does_not_seal_anew_what_was_opened(void **state)
+{
+	(void)state;
+	assert_int_equal(submit_and_wait(OURS, "a").err, OK);
+	offer_slip(0, CITEX__SLIP_TYPE__SLIP_STORED, "gb", OK);
+	offer_slip(0, CITEX__SLIP_TYPE__SLIP_OPENED, "gb.ma", OK);
+	offer_slip(0, CITEX__SLIP_TYPE__SLIP_REFUSED, "gb.ma", ERR_RESEAL);
+	renew_theirs();
+	assert_int_equal(post.envelope_count, 1);
+	expect_addressee(CITEX__SLIP_TYPE__SLIP_OPENED, true, "");
+}
+
+/* Any relay may say that it gave up, until the addressee's node has it. */
+static void
+test_office_hears_no_relay_after_the_addressees_node(void **state)
+{
+	(void)state;
+	assert_int_equal(submit_and_wait(OURS, "a").err, OK);
+	offer_slip(0, CITEX__SLIP_TYPE__SLIP_STORED, "gb", OK);
+	offer_slip(0, CITEX__SLIP_TYPE__SLIP_REFUSED, "ke", ERR_DENIED);
+	expect_addressee(CITEX__SLIP_TYPE__SLIP_STORED, true, "");
+	offer_slip(0, CITEX__SLIP_TYPE__SLIP_REFUSED, "gb.ma", ERR_DENIED);
+	expect_addressee(CITEX__SLIP_TYPE__SLIP_REFUSED, true, "denied");
+}
+
+static void
+test_office_believes_no_receipt_from_the_future(void **state)
+{
+	Citex__BookAddressee *a;
+
+	(void)state;
+	assert_int_equal(submit_and_wait(OURS, "a").err, OK);
+	give_slip(CITEX__SLIP_TYPE__SLIP_STORED, 253370764800000LL); /* the year 9999 */
+	a = addressee();
+	assert_true(a->stored != 0 && a->stored <= (uint64_t)world_now().utc_ms);
+	proto_free(&a->base);
+	assert_int_equal(time_of_kept_slip(CITEX__SLIP_TYPE__SLIP_STORED), 253370764800000LL);
+}
+
 /* Whose key it is says that it is gone; from a node it is a refusal like any other. */
 static void
 test_office_does_not_seal_anew_for_a_node(void **state)
@@ -2790,6 +2834,10 @@ main(void)
 		    tear_down_renewed),
 		cmocka_unit_test_setup_teardown(
 		    test_office_seals_anew_so_often_and_no_more, set_up_own, tear_down_renewed),
+		cmocka_unit_test_setup_teardown(
+		    test_office_does_not_seal_anew_what_was_opened, set_up_own, tear_down_renewed),
+		OFFICE_TEST(test_office_hears_no_relay_after_the_addressees_node),
+		OFFICE_TEST(test_office_believes_no_receipt_from_the_future),
 		cmocka_unit_test_setup_teardown(
 		    test_office_does_not_seal_anew_for_a_node, set_up_own, tear_down_renewed),
 		OFFICE_TEST(test_office_takes_an_envelope_with_its_last_chunk),

@@ -993,6 +993,35 @@ test_what_came_again_is_known_to_have(void **state)
 	assert_true(at.again && at.ticket <= spool_old_tickets(w->spool));
 }
 
+/* so.ma has got the same attachment, lists its root with a byte less, and gives nothing. */
+static void
+test_a_false_length_hides_no_chunk(void **state)
+{
+	struct world *w = *state;
+	const struct parcel_part part = { 1, 2, 100 };
+	const struct parcel one = { .id = 2, .parts = &part, .part_count = 1 };
+	const struct parcel false_one = {
+		.id = 9, .author = "so.ma", .parts = &part, .part_count = 1
+	};
+	CLEANUP(buffer_release) struct buffer packed = { 0 };
+	struct envelope x;
+	struct spool_arrival a;
+
+	assert_int_equal(accept_one(w, &one), OK);
+	assert_int_equal(give_chunk(w, &part, 0), OK);
+	assert_int_equal(give_chunk(w, &part, 1), OK);
+	parcel_make(fixture, &false_one, &packed);
+	assert_int_equal(envelope_parse(buffer_bytes(&packed), &x), OK);
+	x.outer->parts[0]->length -= 1; /* the spool looks at no stamp */
+	a = arrival(&x, buffer_bytes(&packed));
+	a.from = a.home = "nso";
+	assert_int_equal(run(w, accept_job, &a), OK);
+	assert_int_equal(w->news.outcome, SPOOL_PARTIAL);
+	for (uint32_t i = 0; i < 2; i++)
+		assert_int_equal(read_chunk(w, &part, i, "oke.ma"), OK);
+	envelope_release(&x);
+}
+
 /* For the next process, once; and not on a disk that came from a backup. */
 static void
 test_what_was_tried_is_told_once(void **state)
@@ -1299,6 +1328,7 @@ main(void)
 		ON_BOTH(test_what_is_taken_back_leaves_with_its_chunks_and_no_slip),
 		ON_BOTH(test_all_are_taken_back_or_none),
 		ON_BOTH(test_what_came_again_is_known_to_have),
+		ON_BOTH(test_a_false_length_hides_no_chunk),
 		ON_BOTH(test_what_was_tried_is_told_once),
 		ON_BOTH(test_what_was_moved_may_have_left),
 		ON_BOTH(test_directory_split_and_peers_are_kept),
