@@ -346,14 +346,18 @@ slip_word(Citex__SlipType type)
 	}
 }
 
-/* The message of the bundle that the outer fields O name by their digest; NULL: none. */
+/* The message of the bundle that the outer fields O name by their digest, and that is in their
+ * envelope: anybody who has it can name it in an envelope of his own. NULL: none. */
 static const struct proven *
 message_of(const struct bundle *b, const Citex__Outer *o)
 {
+	char detail[200];
 	for (size_t i = 0; i < b->message_count; i++) {
 		struct bytes digest = BYTES_OF(b->messages[i].digest);
 		if (b->messages[i].result == OK &&
-		    bytes_equal(digest, bytes_of_pb(o->signed_digest)))
+		    bytes_equal(digest, bytes_of_pb(o->signed_digest)) &&
+		    content_fits(
+			b->messages[i].opened.content, o, b->directory, o->addressee, detail) == OK)
 			return &b->messages[i];
 	}
 	return NULL;

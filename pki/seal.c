@@ -327,8 +327,8 @@ parts_fit(const Citex__Content *c, const Citex__Outer *o)
 	return true;
 }
 
-static enum err
-compare_fields(const Citex__Content *c, const Citex__Outer *o, const struct directory *d,
+enum err
+content_fits(const Citex__Content *c, const Citex__Outer *o, const struct directory *d,
     const char *me, char *detail)
 {
 	if (strcmp(c->author, o->author) != 0)
@@ -426,7 +426,7 @@ open_into(struct cms_opener *opener, const struct directory *d, const char *me,
 	result = content_read(s.content, &out->content, detail);
 	if (result != OK)
 		return result;
-	return compare_fields(out->content, e->outer, d, me, detail);
+	return content_fits(out->content, e->outer, d, me, detail);
 }
 
 enum err

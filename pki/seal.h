@@ -60,6 +60,11 @@ enum err envelope_open(struct cms_opener *opener, const struct directory *d, con
  * author's), ERR_SIGNATURE, ERR_REVOKED (before it was signed), ERR_MALFORMED, ERR_VERSION. */
 enum err signed_verify(const struct directory *d, struct bytes signed_data, struct opened *out,
     char *detail) MUST_CHECK;
+/* Are O the outer fields of an envelope to ME with C in it: author, addressee or audience, parts,
+ * incarnation, created? ERR_IDENTITY; DETAIL (200 bytes) says which is not. Outer fields may name
+ * the digest of anything: without this they prove nothing about C. */
+enum err content_fits(const Citex__Content *c, const Citex__Outer *o, const struct directory *d,
+    const char *me, char *detail) MUST_CHECK;
 /* Which of our sealing keys E is for: KEY_ID_BYTES, borrowed from E. ERR_CANNOT_BE_OPENED. */
 enum err envelope_recipient(const struct envelope *e, struct bytes *key_id) MUST_CHECK;
 

@@ -14,6 +14,7 @@
 
 #include "cli/command.h"
 #include "pki/files.h"
+#include "pki/ossl.h"
 #include "pki/slip.h"
 #include "tests/mail.h"
 
@@ -257,6 +258,42 @@ test_receipt_of_another_message_does_not_prove_this_one(void **state)
 	envelope_release(&other);
 }
 
+/* so.ma has gb.ma's note; it sends ke.kws an envelope of its own that names the note's digest. */
+static void
+names_the_note(Citex__Outer *o, void *arg)
+{
+	uint8_t digest[DIGEST_BYTES];
+	(void)arg;
+	sha256(buffer_bytes(&signed_data), digest);
+	memcpy(o->signed_digest.data, digest, DIGEST_BYTES);
+}
+
+static void
+test_receipt_for_an_envelope_of_another_author_proves_nothing(void **state)
+{
+	struct mail_plan plan = {
+		.author = "so.ma", .addressee = "ke.kws", .outer = names_the_note
+	};
+	struct envelope other;
+	struct slip_draft draft = { .type = CITEX__SLIP_TYPE__SLIP_STORED,
+		.to = "so.ma",
+		.maker = "ke",
+		.time_ms = FIXTURE_NOW_MS - DAY_MS,
+		.directory = 1 };
+	struct buffer slip = { 0 };
+	(void)state;
+	mail_envelope(fixture, &plan, &other);
+	draft.about = &other;
+	assert_int_equal(
+	    slips_make(fixture_key(fixture, "ke", USE_RECEIPTS), &draft, 1, &slip), OK);
+	write_part("slips/two-stored.slip", buffer_bytes(&slip));
+	write_part("slips/two.outer", bytes_of_pb(other.pb->outer));
+	assert_int_equal(verify(text, "--pin", fixture_pin(fixture)), ERR_SIGNATURE);
+	assert_non_null(strstr(text, "NOT PROVED: two-stored.slip"));
+	buffer_release(&slip);
+	envelope_release(&other);
+}
+
 static void
 test_receipt_without_its_outer_fields_proves_nothing(void **state)
 {
@@ -323,6 +360,7 @@ main(void)
 		BUNDLE_TEST(test_changed_directory_is_found),
 		BUNDLE_TEST(test_receipts_by_the_wrong_maker_or_of_another_envelope_are_found),
 		BUNDLE_TEST(test_receipt_of_another_message_does_not_prove_this_one),
+		BUNDLE_TEST(test_receipt_for_an_envelope_of_another_author_proves_nothing),
 		BUNDLE_TEST(test_receipt_without_its_outer_fields_proves_nothing),
 		BUNDLE_TEST(test_garbage_is_told_and_survived),
 		BUNDLE_TEST(test_what_is_no_bundle_is_said_in_words),
