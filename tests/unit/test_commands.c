@@ -29,6 +29,7 @@ typedef void answers(int fd, const Citex__Request *r);
 
 static char place[] = "/tmp/citex-commands-XXXXXX";
 static char run_folder[64], work[64];
+static struct sockaddr_un office_address = { .sun_family = AF_UNIX };
 static int listener = -1;
 static pthread_t thread;
 static answers *office_answers;
@@ -36,6 +37,7 @@ static Citex__Request *asked[64];
 static size_t asked_count;
 /* Held while a request is taken and answered, and while the next test sets the scene. */
 static pthread_mutex_t asked_lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned served; /* connections that are being served */
 
 static void
 send_answer(int fd, const Citex__Request *r, Citex__Answer *a)
@@ -72,6 +74,7 @@ serve_one(void *arg)
 	/* The answer to one connection may tell another one of an event. */
 	pthread_mutex_lock(&asked_lock);
 	close(fd);
+	served--;
 	pthread_mutex_unlock(&asked_lock);
 	return NULL;
 }
@@ -85,6 +88,9 @@ serve(void *arg)
 		pthread_t one;
 		if (fd < 0)
 			return NULL;
+		pthread_mutex_lock(&asked_lock);
+		served++;
+		pthread_mutex_unlock(&asked_lock);
 		pthread_create(&one, NULL, serve_one, (void *)(intptr_t)fd);
 		pthread_detach(one);
 	}
@@ -93,7 +99,6 @@ serve(void *arg)
 static int
 start(void **state)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	(void)state;
 	if (mkdtemp(place) == NULL)
 		return -1;
@@ -102,9 +107,10 @@ start(void **state)
 	if (mkdir(run_folder, 0700) != 0 || mkdir(work, 0700) != 0)
 		return -1;
 	setenv("CITEX_RUN", run_folder, 1);
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s/office-ke.ma.sock", run_folder);
+	snprintf(office_address.sun_path, sizeof(office_address.sun_path), "%s/office-ke.ma.sock",
+	    run_folder);
 	listener = socket(AF_UNIX, SOCK_STREAM, 0);
-	if (bind(listener, (struct sockaddr *)&address, sizeof(address)) != 0 ||
+	if (bind(listener, (struct sockaddr *)&office_address, sizeof(office_address)) != 0 ||
 	    listen(listener, 8) != 0)
 		return -1;
 	return pthread_create(&thread, NULL, serve, NULL);
@@ -149,6 +155,29 @@ stop(void **state)
 	return 0;
 }
 
+/* A command that fails leaves in the middle of an answer: nothing is changed under that one. What
+ * connected before us was taken before us. */
+static void
+until_nobody_is_served(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	bool quiet = false;
+	char nothing;
+
+	assert_int_equal(
+	    connect(fd, (struct sockaddr *)&office_address, sizeof(office_address)), 0);
+	assert_int_equal(shutdown(fd, SHUT_WR), 0);
+	assert_int_equal(read(fd, &nothing, 1), 0);
+	close(fd);
+	while (!quiet) {
+		pthread_mutex_lock(&asked_lock);
+		quiet = served == 0;
+		pthread_mutex_unlock(&asked_lock);
+		if (!quiet)
+			usleep(200);
+	}
+}
+
 /* What the run of a command came to. */
 struct result {
 	enum err err;
@@ -190,6 +219,7 @@ run(enum err (*fn)(struct call *c), const struct option_row *options, const char
 	assert_int_equal(arguments_parse(&c.given, argc, copy, false, &c.why), OK);
 	c.out.json = arguments_has(&c.given, "json");
 	r.err = fn(&c);
+	until_nobody_is_served();
 	assert_true((r.err == OK) == (c.why.err == OK));
 	fflush(file);
 	long len = ftell(file);
