@@ -132,7 +132,8 @@ expire(struct chores *x)
 	if (e != OK)
 		log_event(LEVEL_ERROR, "ends-unreadable", LOG_ERR(e));
 	for (size_t i = 0; i < count; i++) {
-		if (rows[i].lane[0] == LANE_NODE)
+		/* what is whole and stored for an office here is the office's to judge */
+		if (rows[i].lane[0] == LANE_NODE || !rows[i].whole)
 			expire_one(x, &rows[i]);
 	}
 	free(rows);

@@ -253,6 +253,7 @@ struct spool_due {
 	uint64_t number;
 	char author[AUTHORITY_MAX_BYTES + 1];
 	char lane[LANE_NAME_BYTES];
+	bool whole; /* in custody: every chunk is here */
 };
 struct spool_after {
 	uint8_t key[8 + ID_BYTES + DIGEST_BYTES];

@@ -29,6 +29,7 @@ struct spool {
 	bool restored;
 	uint64_t old_tickets; /* up to this one: given before a crash */
 	struct buffer tried; /* what the process before put; until it is taken */
+	struct spool_after pruned; /* how far the ends were looked at */
 	/* The rest is the store thread's: of the batch under way. */
 	uint64_t last_number;
 	enum err broken; /* a write failed: the batch must not be committed */

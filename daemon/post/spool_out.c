@@ -250,9 +250,10 @@ spool_take_back(struct spool *s, struct txn *t, const struct spool_place *at, si
 
 /* --- forgetting --- */
 
-/* Expiry rows whose end is long past and whose envelope is gone. */
+/* Expiry rows whose end is long past and whose envelope is gone. Some at a time, from AFTER on:
+ * many whose envelope is still here must not keep it from what is behind them. */
 static enum err
-find_past(struct txn *t, int64_t now_ms, struct buffer *keys)
+find_past(struct txn *t, int64_t now_ms, struct spool_after *after, struct buffer *keys)
 {
 	CLEANUP(cursor_drop) struct cursor *c = NULL;
 	struct bytes key, value;
@@ -260,7 +261,8 @@ find_past(struct txn *t, int64_t now_ms, struct buffer *keys)
 	enum err e = cursor_new(t, TABLE_EXPIRY, &c);
 
 	if (e == OK)
-		e = cursor_seek(c, BYTES_NONE, &key, &value);
+		e = cursor_seek(c, after->set ? BYTES_OF(after->key) : BYTES_NONE, &key, &value);
+	after->set = false;
 	for (; e == OK && looked < PRUNE_LOOKED; looked++) {
 		struct reader r = { key, OK };
 		struct bytes known_key = { key.at + 8, key.len - 8 }, row;
@@ -278,6 +280,10 @@ find_past(struct txn *t, int64_t now_ms, struct buffer *keys)
 		if (e == OK || e == ERR_NOT_FOUND)
 			e = cursor_next(c, &key, &value);
 	}
+	if (e == OK && looked == PRUNE_LOOKED && key.len == sizeof(after->key)) {
+		memcpy(after->key, key.at, key.len);
+		after->set = true;
+	}
 	return e == ERR_NOT_FOUND || e == OK ? buffer_status(keys) : e;
 }
 
@@ -286,7 +292,7 @@ prune_known(struct spool *s, struct txn *t, int64_t now_ms, bool *more)
 {
 	CLEANUP(buffer_release) struct buffer keys = { 0 };
 	const size_t each = 8 + ID_BYTES + DIGEST_BYTES;
-	enum err e = find_past(t, now_ms, &keys);
+	enum err e = find_past(t, now_ms, &s->pruned, &keys);
 
 	if (e != OK)
 		return e;
@@ -297,7 +303,7 @@ prune_known(struct spool *s, struct txn *t, int64_t now_ms, bool *more)
 		batch_del(s, t, TABLE_KNOWN, known);
 		batch_del(s, t, TABLE_EXPIRY, expiry);
 	}
-	if (keys.len >= PRUNE_ROWS * each)
+	if (keys.len >= PRUNE_ROWS * each || s->pruned.set)
 		*more = true;
 	return s->broken;
 }

@@ -370,6 +370,7 @@ due_row(struct txn *t, struct bytes key, struct spool_due *out)
 		return e;
 	memcpy(out->author, row.author, sizeof(out->author));
 	memcpy(out->lane, row.lane, sizeof(out->lane));
+	out->whole = known.ticket != 0;
 	return OK;
 }
 

@@ -731,6 +731,35 @@ test_expired_comes_home_as_a_slip(void **state)
 	assert_int_equal(addressee->envelopes, 0);
 }
 
+/* Offered with an attachment, and no chunk of it ever given. */
+static void
+test_what_never_became_whole_expires_in_each_lane(void **state)
+{
+	static const struct parcel_part big = { 7, 20, 100 };
+	struct nodes *all = *state;
+	struct node *ke = nodes_get(all, "ke");
+	const struct parcel one = { .id = 8,
+		.parts = &big,
+		.part_count = 1,
+		.created_ms = MAIL_CREATED_MS,
+		.expires_ms = FIXTURE_NOW_MS + 2 * HOUR_MS };
+	struct desk *author;
+	struct spool_place at;
+	struct envelope e;
+
+	node_start(ke);
+	(void)desk_office(ke, "ke.ma");
+	author = desk_node(ke, "gb");
+	nodes_until(author->ready);
+	parcel_envelope(all->fixture, &one, &e);
+	desk_offer(author, &one, 1);
+	nodes_run(60 * SECOND_MS);
+	assert_int_equal(spool_place(ke->post->spool, e.id, e.digest, &at), ERR_NOT_YET);
+	nodes_run(4 * HOUR_MS);
+	assert_int_equal(spool_place(ke->post->spool, e.id, e.digest, &at), ERR_NOT_FOUND);
+	envelope_release(&e);
+}
+
 static void
 test_nothing_expires_while_the_clock_has_jumped(void **state)
 {
@@ -1476,6 +1505,7 @@ main(void)
 		TEST(test_urgent_goes_before_routine_and_slips_before_both),
 		TEST(test_retries_grow_and_end_at_a_sign_of_life),
 		TEST(test_expired_comes_home_as_a_slip),
+		TEST(test_what_never_became_whole_expires_in_each_lane),
 		TEST(test_nothing_expires_while_the_clock_has_jumped),
 		TEST(test_clock_may_be_off_by_its_limit_and_no_more),
 		TEST(test_full_store_puts_off_and_hands_on),

@@ -844,6 +844,33 @@ test_memory_lasts_48_hours_beyond_the_end(void **state)
 	assert_sound(w);
 }
 
+/* More than one look of those that stay lie before it. */
+static void
+test_what_stays_does_not_keep_the_rest_from_being_forgotten(void **state)
+{
+	static const char *const who[] = { "gb.ma", "so.ma", "gb.border-force", "ke.kws", "ke.ma" };
+	struct world *w = *state;
+	const struct parcel last = { .id = 255, .author = "secretariat" };
+	const int64_t end_ms = MAIL_CREATED_MS + 200 * DAY_MS;
+	bool more = true;
+
+	for (unsigned i = 0; i < 1100; i++) {
+		struct parcel stays = { .id = (uint8_t)(1 + i % 250),
+			.author = who[i / 250],
+			.created_ms = MAIL_CREATED_MS,
+			.expires_ms = MAIL_CREATED_MS + HOUR_MS };
+		assert_int_equal(accept_one(w, &stays), OK);
+		if (i % 16 == 0)
+			parcels_forget();
+	}
+	assert_int_equal(accept_to(w, &last, "nke", CITEX__SLIP_TYPE__SLIP_NONE), OK);
+	take_all(w, "nke", LANE_ROUTINE);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(run(w, prune_job, &(struct pruning){ end_ms, &more }), OK);
+	assert_int_equal(accept_to(w, &last, "nke", CITEX__SLIP_TYPE__SLIP_NONE), OK);
+	assert_false(w->news.duplicate);
+}
+
 static void
 test_slips_nobody_takes_are_dropped_at_last(void **state)
 {
@@ -1323,6 +1350,9 @@ main(void)
 		ON_BOTH(test_what_waits_for_a_node_expires_with_a_slip),
 		ON_BOTH(test_what_waits_for_chunks_expires_without_a_word),
 		ON_BOTH(test_memory_lasts_48_hours_beyond_the_end),
+		cmocka_unit_test_setup_teardown(
+		    test_what_stays_does_not_keep_the_rest_from_being_forgotten, set_up_sim,
+		    tear_down),
 		ON_BOTH(test_slips_nobody_takes_are_dropped_at_last),
 		ON_BOTH(test_mail_moves_to_another_lane_with_its_parts),
 		ON_BOTH(test_what_is_taken_back_leaves_with_its_chunks_and_no_slip),
