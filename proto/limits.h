@@ -80,6 +80,8 @@
 #define EPHEMERAL_MAX_ENVELOPES 1000 /* one ephemeral key, one addressee */
 #define EPHEMERAL_MAX_MS (60 * SECOND_MS)
 #define RESEALS_MAX 3 /* new sealings for one addressee: who asks for more keeps no key */
+#define RESEAL_ANEW_MS \
+	(3 * DAY_MS) /* after `stored': until then a new sealing begins the clock anew */
 #define KEY_OVERLAP_MS (30 * DAY_MS)
 #define SEALING_KEY_KEPT_MS (90 * DAY_MS)
 #define SILENCE_NOTICE_MS (4 * HOUR_MS) /* no word from an addressee: the officer hears it */

@@ -88,7 +88,10 @@ begin_anew(struct slip_job *s, struct txn *t, Citex__BookAddressee *a, const str
 	free(a->envelope_id.data);
 	a->envelope_id = (ProtobufCBinaryData){ 0, NULL };
 	a->reached = CITEX__SLIP_TYPE__SLIP_NONE;
-	a->since = a->stored = a->opened = 0;
+	a->since = a->opened = 0;
+	/* who notices only weeks later that a key is gone does not undo the days that ran */
+	if (s->now_ms - (int64_t)a->stored <= RESEAL_ANEW_MS)
+		a->stored = 0;
 	text_set(&a->reason, s->slip.body->reason);
 	text_set(&a->words, "their key is gone: it is sealed anew when the directory has another");
 	s->again = true;
@@ -148,7 +151,7 @@ is_out_of_turn(
 	if (id_from_bytes(bytes_of_pb(e->message), &message) != OK ||
 	    book_addressee(s->office->book, t, message, e->addressee, &a) != OK)
 		return false;
-	is_there = a->stored != 0 &&
+	is_there = rank(a->reached) >= rank(CITEX__SLIP_TYPE__SLIP_STORED) &&
 	    bytes_equal(bytes_of_pb(a->envelope_id), id_bytes(&s->slip.envelope_id));
 	proto_free(&a->base);
 	return is_there;

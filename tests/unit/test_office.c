@@ -1440,6 +1440,29 @@ test_office_does_not_seal_anew_what_was_opened(void **state)
 	expect_addressee(CITEX__SLIP_TYPE__SLIP_OPENED, true, "");
 }
 
+/* A clock that runs is not stopped so. */
+static void
+test_office_begins_no_clock_anew_after_days(void **state)
+{
+	(void)state;
+	for (unsigned late = 0; late < 2; late++) {
+		int64_t stored_ms;
+
+		assert_int_equal(submit_and_wait(OURS, "a").err, OK);
+		stored_ms = world_now().utc_ms;
+		give_slip(CITEX__SLIP_TYPE__SLIP_STORED, stored_ms);
+		/* at the last moment, but for the way of the slip; or a millisecond after it */
+		run_for(
+		    stored_ms + RESEAL_ANEW_MS + (late > 0 ? 1 : -SECOND_MS) - world_now().utc_ms);
+		offer_slip(0, CITEX__SLIP_TYPE__SLIP_REFUSED, "gb.ma", ERR_RESEAL);
+		expect_addressee(CITEX__SLIP_TYPE__SLIP_NONE, late > 0, err_name(ERR_RESEAL));
+		if (late == 0) {
+			(void)tear_down_renewed(state);
+			(void)set_up_own(state);
+		}
+	}
+}
+
 /* Any relay may say that it gave up, until the addressee's node has it. */
 static void
 test_office_hears_no_relay_after_the_addressees_node(void **state)
@@ -2836,6 +2859,8 @@ main(void)
 		    test_office_seals_anew_so_often_and_no_more, set_up_own, tear_down_renewed),
 		cmocka_unit_test_setup_teardown(
 		    test_office_does_not_seal_anew_what_was_opened, set_up_own, tear_down_renewed),
+		cmocka_unit_test_setup_teardown(
+		    test_office_begins_no_clock_anew_after_days, set_up_own, tear_down_renewed),
 		OFFICE_TEST(test_office_hears_no_relay_after_the_addressees_node),
 		OFFICE_TEST(test_office_believes_no_receipt_from_the_future),
 		cmocka_unit_test_setup_teardown(
