@@ -392,6 +392,18 @@ display_tracking(const struct display *v, struct id message, Citex__Tracking **o
 	return OK;
 }
 
+/* The message that began it; the first there is when that one is not here. Ids are chosen by their
+ * authors: the lowest need not be it. */
+static size_t
+first_of(const struct history *d)
+{
+	for (size_t i = 0; i < d->count; i++) {
+		if (d->facts[i].begins)
+			return i;
+	}
+	return 0;
+}
+
 enum err
 display_exchange(const struct display *v, struct id exchange, Citex__ExchangeView **out)
 {
@@ -403,11 +415,11 @@ display_exchange(const struct display *v, struct id exchange, Citex__ExchangeVie
 	text_set_id(&(*out)->exchange, d.messages[0].message->exchange);
 	text_set(&(*out)->state, exchange_status_word(d.exchange.status));
 	text_set(&(*out)->outcome, d.exchange.outcome);
-	text_set(&(*out)->subject, d.messages[0].message->subject);
+	text_set(&(*out)->subject, d.messages[first_of(&d)].message->subject);
 	for (size_t i = 0; i < d.count; i++) {
 		const struct history_message *m = &d.messages[i];
 		message_add(&(*out)->messages, &(*out)->n_messages, make_row(v, &d, m));
-		if (i == 0 || asks(m))
+		if (i == first_of(&d) || asks(m))
 			add_all(v, &d, m, &(*out)->addressees, &(*out)->n_addressees);
 	}
 	return OK;
@@ -430,7 +442,7 @@ is_ours_to_send(const struct display *v, const struct history *d, const struct h
 {
 	const char *to = m->content->author;
 	if (k->effect == EFFECT_CLOSES)
-		return strcmp(d->messages[0].content->author, v->me) == 0 &&
+		return strcmp(d->messages[first_of(d)].content->author, v->me) == 0 &&
 		    d->exchange.status != EXCHANGE_CLOSED;
 	if (k->effect == EFFECT_ANSWERS || k->effect == EFFECT_EXTENDS)
 		return !m->message->outgoing &&

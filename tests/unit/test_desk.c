@@ -23,7 +23,7 @@
 #include "tests/sim/world.h"
 
 #define QUERY "0193f3c2-1a2b-7000-8000-000000000001"
-#define NOTE "0193f3c2-1a2b-7000-8000-000000000002"
+#define NOTE "0193f3c2-1a2b-7000-8000-000000000000" /* lower than the one it speaks of */
 #define OURS "0193f3c2-9999-7000-8000-000000000003"
 #define DESK "/run/desk"
 
@@ -695,6 +695,8 @@ test_exchange_has_all_messages_and_the_clock(void **state)
 	assert_string_equal(a->exchange->exchange, QUERY);
 	assert_string_equal(a->exchange->state, "open");
 	assert_int_equal(a->exchange->n_messages, 2);
+	assert_non_null(strstr(a->exchange->subject, "KE"));
+	assert_null(strstr(a->exchange->subject, "Ivory"));
 	assert_int_equal(a->exchange->n_addressees, 1);
 	assert_string_equal(a->exchange->addressees[0]->authority, "ke.ma");
 	assert_true(a->exchange->addressees[0]->due[0] != '\0');
