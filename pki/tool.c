@@ -111,6 +111,12 @@ tool_value(const struct tool_args *a, enum tool_option o)
 	return a->counts[o] > 0 ? a->values[o][a->counts[o] - 1] : NULL;
 }
 
+const char *
+tool_words(enum err e)
+{
+	return e == ERR_IO ? strerror(errno) : err_words(e);
+}
+
 enum err
 tool_fail(enum err e, const char *fmt, ...)
 {
@@ -176,9 +182,7 @@ tool_passphrase(const struct tool_args *a, bool is_new, struct secret *out)
 	if (e == ERR_DENIED)
 		return tool_fail(e, "%s: others can read it; chmod 0400 it", file);
 	if (e != OK)
-		return file == NULL
-		    ? e
-		    : tool_fail(e, "%s: %s", file, e == ERR_IO ? strerror(errno) : err_words(e));
+		return file == NULL ? e : tool_fail(e, "%s: %s", file, tool_words(e));
 	if (out->len == 0)
 		return tool_fail(ERR_VALUE, "the passphrase is empty");
 	return OK;
@@ -201,8 +205,7 @@ tool_load_cert(const char *path, struct cert **out)
 {
 	enum err e = cert_load_pem(path, out);
 
-	return e == OK ? OK
-		       : tool_fail(e, "%s: %s", path, e == ERR_IO ? strerror(errno) : err_words(e));
+	return e == OK ? OK : tool_fail(e, "%s: %s", path, tool_words(e));
 }
 
 enum err
@@ -283,14 +286,17 @@ find_command(int argc, char **argv, int *used)
 	return NULL;
 }
 
-static bool
-is_group(const char *word)
+/* SECOND, which may be NULL, is a part of the name when FIRST is the name of a group. */
+static enum err
+no_command(const char *first, const char *second)
 {
-	for (size_t i = 0; i < COMMAND_COUNT; i++) {
-		if (commands[i].group != NULL && strcmp(commands[i].group, word) == 0)
-			return true;
+	for (size_t i = 0; second != NULL && i < COMMAND_COUNT; i++) {
+		if (commands[i].group != NULL && strcmp(commands[i].group, first) == 0)
+			return tool_fail(ERR_USAGE,
+			    "there is no command `%s %s': citex-pki --help lists them", first,
+			    second);
 	}
-	return false;
+	return tool_fail(ERR_USAGE, "there is no command `%s': citex-pki --help lists them", first);
 }
 
 static enum err
@@ -354,10 +360,7 @@ main(int argc, char **argv)
 		return err_exit_status(ERR_USAGE);
 	}
 	if (c == NULL)
-		return err_exit_status(tool_fail(ERR_USAGE,
-		    "there is no command `%s%s%s': citex-pki --help lists them", argv[1],
-		    argc > 2 && is_group(argv[1]) ? " " : "",
-		    argc > 2 && is_group(argv[1]) ? argv[2] : ""));
+		return err_exit_status(no_command(argv[1], argc > 2 ? argv[2] : NULL));
 	if (ossl_init() != OK)
 		return err_exit_status(
 		    tool_fail(ERR_CRYPTO, "this OpenSSL lacks what citex needs"));

@@ -43,6 +43,8 @@ struct tool_args {
 
 /* The first value, or NULL. */
 const char *tool_value(const struct tool_args *a, enum tool_option o);
+/* Why a file was not read: E in words, the system's when it is ERR_IO (errno as it was left). */
+const char *tool_words(enum err e);
 /* Say on standard error what went wrong and what to do; returns E. */
 enum err tool_fail(enum err e, const char *fmt, ...) PRINTF(2, 3) MUST_CHECK;
 /* DIR/A/B...: up to three parts, NULL ends; OUT has TOOL_PATH_BYTES. */

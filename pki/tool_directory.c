@@ -699,8 +699,7 @@ load_file(const char *path, struct buffer *file, Citex__SignedHead **head, struc
 
 	if (e == OK)
 		e = directory_file_parse(buffer_bytes(file), head, contents);
-	return e == OK ? OK
-		       : tool_fail(e, "%s: %s", path, e == ERR_IO ? strerror(errno) : err_words(e));
+	return e == OK ? OK : tool_fail(e, "%s: %s", path, tool_words(e));
 }
 
 static enum err
