@@ -323,15 +323,15 @@ spool_read_chunk(struct spool *s, const uint8_t root[DIGEST_BYTES], uint32_t ind
 		struct spool_part part;
 		char lane[LANE_NAME_BYTES];
 		e = next_use(t, &from, root, &part, lane);
-		if (e == OK && allowed(arg, lane)) {
-			/* another's envelope may list the root with a false length, and has nothing
-			 */
-			enum err got = copy_chunk(t, &part, index, data, path, count);
-			if (got != ERR_NOT_FOUND)
-				return got;
-		}
-		/* on to the next lane */
-		from = key_use(&part, lane, UINT64_MAX);
+		if (e != OK)
+			break;
+		from = key_use(&part, lane, UINT64_MAX); /* the next lane, or length */
+		if (!allowed(arg, lane))
+			continue;
+		e = copy_chunk(t, &part, index, data, path, count);
+		if (e != ERR_NOT_FOUND)
+			break;
+		e = OK; /* who lists the root with a false length has nothing of it */
 	}
 	return e;
 }
