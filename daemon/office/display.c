@@ -409,17 +409,19 @@ display_exchange(const struct display *v, struct id exchange, Citex__ExchangeVie
 {
 	CLEANUP(history_release) struct history d = { 0 };
 	enum err e = history_load(v->office, v->t, exchange, v->now_ms, &d);
+	size_t first;
 	if (e != OK)
 		return e;
+	first = first_of(&d);
 	*out = message_new(&citex__exchange_view__descriptor);
 	text_set_id(&(*out)->exchange, d.messages[0].message->exchange);
 	text_set(&(*out)->state, exchange_status_word(d.exchange.status));
 	text_set(&(*out)->outcome, d.exchange.outcome);
-	text_set(&(*out)->subject, d.messages[first_of(&d)].message->subject);
+	text_set(&(*out)->subject, d.messages[first].message->subject);
 	for (size_t i = 0; i < d.count; i++) {
 		const struct history_message *m = &d.messages[i];
 		message_add(&(*out)->messages, &(*out)->n_messages, make_row(v, &d, m));
-		if (i == first_of(&d) || asks(m))
+		if (i == first || asks(m))
 			add_all(v, &d, m, &(*out)->addressees, &(*out)->n_addressees);
 	}
 	return OK;
