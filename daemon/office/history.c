@@ -88,7 +88,8 @@ fill_asked(struct office *o, const struct history_message *m, struct exchange_me
 	}
 	for (size_t i = 0; i < count; i++) {
 		const Citex__BookAddressee *a = m->addressees[i];
-		f->asked[i] = (struct exchange_asked){ a->authority, (int64_t)a->stored,
+		uint64_t start = a->counts_from != 0 ? a->counts_from : a->stored;
+		f->asked[i] = (struct exchange_asked){ a->authority, (int64_t)start,
 			a->reached == CITEX__SLIP_TYPE__SLIP_REFUSED ||
 			    a->reached == CITEX__SLIP_TYPE__SLIP_EXPIRED || m->message->withdrawn };
 	}

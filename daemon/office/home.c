@@ -88,10 +88,11 @@ begin_anew(struct slip_job *s, struct txn *t, Citex__BookAddressee *a, const str
 	free(a->envelope_id.data);
 	a->envelope_id = (ProtobufCBinaryData){ 0, NULL };
 	a->reached = CITEX__SLIP_TYPE__SLIP_NONE;
-	a->since = a->opened = 0;
 	/* who notices only weeks later that a key is gone does not undo the days that ran */
-	if (s->now_ms - (int64_t)a->stored <= RESEAL_ANEW_MS)
-		a->stored = 0;
+	if (a->stored != 0 && a->counts_from == 0 &&
+	    s->now_ms - (int64_t)a->stored > RESEAL_ANEW_MS)
+		a->counts_from = a->stored;
+	a->since = a->stored = a->opened = 0;
 	text_set(&a->reason, s->slip.body->reason);
 	text_set(&a->words, "their key is gone: it is sealed anew when the directory has another");
 	s->again = true;
